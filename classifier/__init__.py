@@ -1,0 +1,1 @@
+"""Reading a mail and judging it: raw bytes → `Message` → `Verdict`."""

@@ -1,0 +1,94 @@
+"""Durations, sizes and addresses as people write them in a config file.
+
+Every function takes the text and returns the value, or raises ValueError with the accepted form
+in its message, which pydantic turns into one fault among the others.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import time, timedelta
+from typing import NamedTuple
+
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?", re.ASCII)
+_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+class Endpoint(NamedTuple):
+    """A TCP address: host (name, IPv4, or IPv6 without brackets) and port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Hours(NamedTuple):
+    """A span of the day, `start` included, `end` excluded."""
+
+    start: time
+    end: time
+
+    def __str__(self) -> str:
+        return f"{self.start:%H:%M}-{self.end:%H:%M}"
+
+
+def duration(value: object) -> timedelta:
+    """`"90s"`, `"20m"`, `"24h"`, `"30d"` or a bare number of seconds."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return timedelta(seconds=value)
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match:
+        raise ValueError('write a duration as a number and a unit: "90s", "20m", "24h", "30d"')
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def size(value: object) -> int:
+    """`"25MiB"`, `"512KiB"` or a bare number of bytes."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match or int(match[1]) == 0:
+        raise ValueError('write a size as a number and a unit: "512KiB", "25MiB"')
+    return int(match[1]) * _BYTES[match[2] or "B"]
+
+
+def endpoint(value: object) -> Endpoint:
+    """`"127.0.0.1:2525"`, `"[::1]:2525"`, `"mx.example.com:25"`; port 0 lets the system choose."""
+    if isinstance(value, Endpoint):
+        return value
+    if isinstance(value, str):
+        host, colon, port = value.strip().rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        host = host[1:-1] if bracketed else host
+        plain = host and (bracketed or ":" not in host)
+        if colon and plain and port.isascii() and port.isdigit() and int(port) < 65536:
+            return Endpoint(host, int(port))
+    raise ValueError('write an address as host and port: "127.0.0.1:2525", "[::1]:2525"')
+
+
+def clock(value: object) -> time:
+    """`"08:00"`; 24 hours."""
+    if isinstance(value, time):
+        return value
+    try:
+        return time.fromisoformat(str(value).strip())
+    except ValueError:
+        raise ValueError('write a time of day as "08:00"') from None
+
+
+def hours(value: object) -> Hours:
+    """`"09:00-17:00"`; the end lies after the start, so a span never crosses midnight."""
+    if isinstance(value, Hours):
+        return value
+    start, dash, end = str(value).partition("-")
+    if dash:
+        span = Hours(clock(start), clock(end))
+        if span.start < span.end:
+            return span
+    raise ValueError('write hours as "09:00-17:00", the end after the start')

@@ -1,0 +1,1 @@
+"""The gateway itself: relay, memory, policy, folder, outbox, digest, and the command line."""

@@ -1,0 +1,1 @@
+"""Courtesy: whether an answer may be sent, and what it says."""
