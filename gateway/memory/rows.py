@@ -1,5 +1,6 @@
-"""What the store keeps, as frozen values. Times are aware and in UTC; addresses are folded by
-`fold` before they are compared or written."""
+"""What the store keeps, as frozen values. Times are aware and in UTC. Addresses are compared in
+the form `fold` gives; held mails and answers keep them as they were spoken, because a release and
+an answer have to say them again."""
 
 from __future__ import annotations
 

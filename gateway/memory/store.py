@@ -1,7 +1,8 @@
-"""The gateway's memory in a database. (Being written; the signatures stand.)
+"""The gateway's memory in a database.
 
-Every method is one transaction, blocking, and safe to call from several processes at once.
-The event loop calls them in a thread. Raises StoreError when the database fails.
+Every method is one transaction, blocking, and safe to call from several threads and processes at
+once; the event loop calls them in a thread. What a method wrote is on disk when it returns.
+Raises StoreError when the database fails, with what to do about it.
 """
 
 from __future__ import annotations
@@ -10,66 +11,200 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from gateway.envelope import Memory, Standing
+from gateway.memory import answers as answer_rows
+from gateway.memory import contacts, deliveries, held
+from gateway.memory.database import Database, StoreError
 from gateway.memory.rows import Answer, Contact, HeldMail, HeldState, Touch
 
-
-class StoreError(Exception):
-    """The database could not be reached, read or written."""
+__all__ = ["Store", "StoreError"]
 
 
 class Store:
-    """Opened with `Store.open(url)`, which also brings the tables up to date."""
+    """Opened with `Store.open(url)`, which also brings the tables up to date. Close it. A process
+    that forks opens its own afterwards."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @classmethod
-    def open(cls, url: str) -> Store: ...
+    def open(cls, url: str) -> Store:
+        """Open "sqlite:///path", making the directory, the file and the tables as needed."""
+        return cls(Database.open(url))
+
     @classmethod
-    def open_existing(cls, url: str) -> Store | None: ...  # read-only look; None: no database yet
-    def close(self) -> None: ...
+    def open_existing(cls, url: str) -> Store | None:
+        """A read-only look that creates and changes nothing; None: no database yet."""
+        database = Database.open_existing(url)
+        return None if database is None else cls(database)
+
+    def close(self) -> None:
+        self._database.close()
 
     # recall and hold
-    def recall(self, sender: str, recipient: str, message_id: str) -> Memory: ...
+
+    def recall(self, sender: str, recipient: str, message_id: str) -> Memory:
+        """What is remembered of this envelope sender, for this recipient. Of the null sender
+        nothing is: its mails come from everywhere."""
+        if not sender:
+            return Memory()
+        pair = (sender, recipient)
+        with self._database.read() as connection:
+            contact = contacts.standing(connection, *pair)
+            return Memory(
+                standing=contact.standing if contact else None,
+                standing_why=contacts.why(contact) if contact else "",
+                touches=contacts.touch_count(connection, *pair),
+                answered_at=answer_rows.answered_at(connection, *pair),
+                answered_before=answer_rows.answered_before(connection, *pair, message_id),
+            )
+
     def hold(
         self,
         mails: Sequence[HeldMail],
         answers: Sequence[Answer],
         touches: Sequence[Touch],
         spacing: timedelta,
-    ) -> tuple[Answer, ...]: ...  # the answers as reserved: a taken slot comes back `withheld`
-    def unhold(self, ids: Iterable[str]) -> None: ...  # the transaction failed: as if never held
-    def note_touches(self, touches: Sequence[Touch]) -> None: ...
+    ) -> tuple[Answer, ...]:
+        """Keep all of this or nothing, and reserve the answers. Returns them as reserved: where
+        the sender was answered within `spacing`, or this Message-ID was answered, the answer
+        comes back `withheld`. Repeating it with the same ids changes nothing."""
+        with self._database.write() as connection:
+            held.add(connection, mails)
+            contacts.touch(connection, touches)
+            return tuple(answer_rows.reserve(connection, answers, spacing))
+
+    def unhold(self, ids: Iterable[str]) -> None:
+        """The transaction failed after the hold: as if never held. The ids are those of held
+        mails; touches go by their `mail_id`. An answer that left already stays on record."""
+        gone = list(ids)
+        with self._database.write() as connection:
+            held.remove(connection, gone)
+            contacts.untouch(connection, gone)
+            answer_rows.remove(connection, gone)
+
+    def note_touches(self, touches: Sequence[Touch]) -> None:
+        """Pitches that were delivered, tagged."""
+        with self._database.write() as connection:
+            contacts.touch(connection, touches)
 
     # the folder
+
     def held(
         self,
         recipient: str | None = None,
         since: datetime | None = None,
         states: Sequence[HeldState] = ("held",),
-    ) -> list[HeldMail]: ...  # oldest first
-    def find(self, id_prefix: str) -> list[HeldMail]: ...
-    def claim_release(self, held_id: str, *, again: bool = False) -> HeldMail | None: ...
-    def finish_release(self, held_id: str) -> None: ...  # also: sender allowed, answers cancelled
-    def abandon_release(self, held_id: str) -> None: ...
-    def discard(self, held_id: str) -> HeldMail | None: ...  # also: answers cancelled
+    ) -> list[HeldMail]:
+        """Held mails in these states, received at `since` or later, oldest first."""
+        with self._database.read() as connection:
+            return held.listed(connection, recipient, since, states)
+
+    def find(self, id_prefix: str) -> list[HeldMail]:
+        """Mails in any state whose id begins so. An empty prefix names none."""
+        if not id_prefix:
+            return []
+        with self._database.read() as connection:
+            return held.find(connection, id_prefix)
+
+    def claim_release(self, held_id: str, *, again: bool = False) -> HeldMail | None:
+        """held → releasing, for one caller only: None for everyone else. `again` also takes a
+        mail that is `releasing`, whose hand-over may or may not have happened."""
+        origins: tuple[HeldState, ...] = ("held", "releasing") if again else ("held",)
+        with self._database.write() as connection:
+            return held.step(connection, held_id, origins, "releasing")
+
+    def finish_release(self, held_id: str) -> None:
+        """releasing → released. The sender is allowed for this recipient from now on, and no
+        answer to them leaves. A null sender stays unknown."""
+        with self._database.write() as connection:
+            mail = held.step(connection, held_id, ("releasing",), "released")
+            if mail is None:
+                return
+            answer_rows.cancel_of(connection, held_id)
+            if mail.mail_from:
+                contacts.put(connection, mail.mail_from, "allowed", "release", mail.recipient)
+                answer_rows.cancel_for(connection, mail.mail_from, mail.recipient)
+
+    def abandon_release(self, held_id: str) -> None:
+        """releasing → held: the next hop certainly does not have it."""
+        with self._database.write() as connection:
+            held.step(connection, held_id, ("releasing",), "held")
+
+    def discard(self, held_id: str) -> HeldMail | None:
+        """held → discarded, its answers cancelled. None when it is not held."""
+        with self._database.write() as connection:
+            mail = held.step(connection, held_id, ("held",), "discarded")
+            if mail is not None:
+                answer_rows.cancel_of(connection, held_id)
+            return mail
 
     # contacts
-    def contacts(self, recipient: str | None = None) -> list[Contact]: ...
+
+    def contacts(self, recipient: str | None = None) -> list[Contact]:
+        """By address: all of them, or those that count for one recipient."""
+        with self._database.read() as connection:
+            return contacts.every(connection, recipient)
+
     def set_contact(
         self, address: str, standing: Standing, source: str, recipient: str = ""
-    ) -> None: ...
-    def forget(self, address: str, recipient: str = "") -> bool: ...
+    ) -> None:
+        """Decide about an address or "@domain", for one recipient or ('') for everyone here. An
+        answer planned for them is cancelled."""
+        if not address:
+            raise ValueError("the null sender has no standing")
+        with self._database.write() as connection:
+            contacts.put(connection, address, standing, source, recipient)
+            answer_rows.cancel_for(connection, address, recipient)
+
+    def forget(self, address: str, recipient: str = "") -> bool:
+        """Whether there was such a contact."""
+        with self._database.write() as connection:
+            return contacts.remove(connection, address, recipient)
 
     # answers
-    def answers(self, held_ids: Iterable[str] | None = None) -> list[Answer]: ...
-    def claim_answer(self, now: datetime) -> Answer | None: ...  # planned and due → sending
+
+    def answers(self, held_ids: Iterable[str] | None = None) -> list[Answer]:
+        """Oldest first: all of them, or those to these held mails."""
+        with self._database.read() as connection:
+            return answer_rows.listed(connection, held_ids)
+
+    def claim_answer(self, now: datetime) -> Answer | None:
+        """The planned answer longest due, now `sending`: committed before it is returned, so
+        that no other process and no later one sends it as well."""
+        with self._database.write() as connection:
+            return answer_rows.claim(connection, now)
+
     def settle_answer(
         self, answer_id: str, state: str, error: str = "", due_at: datetime | None = None
-    ) -> None: ...
-    def doubt_unfinished(self) -> int: ...  # `sending` of a dead process → in-doubt
+    ) -> None:
+        """What became of a claimed answer. `planned` with a `due_at` tries again then."""
+        with self._database.write() as connection:
+            answer_rows.settle(connection, answer_id, state, error, due_at)
+
+    def doubt_unfinished(self) -> int:
+        """sending → in-doubt, for those a dead process left; how many. Call it before the first
+        claim, while no other outbox runs."""
+        with self._database.write() as connection:
+            return answer_rows.doubt(connection)
 
     # digest
-    def last_digest(self, recipient: str) -> datetime | None: ...
-    def record_digest(self, recipient: str, until: datetime, items: int) -> None: ...
+
+    def last_digest(self, recipient: str) -> datetime | None:
+        """Up to when the newest digest of this recipient reached."""
+        with self._database.read() as connection:
+            return deliveries.last_digest(connection, recipient)
+
+    def record_digest(self, recipient: str, until: datetime, items: int) -> None:
+        with self._database.write() as connection:
+            deliveries.record_digest(connection, recipient, until, items)
 
     # partial deliveries (LMTP accepts one recipient and refuses the other)
-    def delivered(self, sha256: str, recipients: Sequence[str]) -> frozenset[str]: ...
-    def note_delivered(self, sha256: str, recipients: Sequence[str]) -> None: ...
+
+    def delivered(self, sha256: str, recipients: Sequence[str]) -> frozenset[str]:
+        """Those of the recipients who have these octets already, within the last 7 days."""
+        with self._database.read() as connection:
+            return deliveries.delivered(connection, sha256, recipients)
+
+    def note_delivered(self, sha256: str, recipients: Sequence[str]) -> None:
+        with self._database.write() as connection:
+            deliveries.note(connection, sha256, recipients)

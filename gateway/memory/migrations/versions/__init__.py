@@ -1,0 +1,1 @@
+"""One file a step, numbered. A step never changes once released."""
