@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, RowMapping, case, delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from gateway.envelope import Standing
-from gateway.memory.rows import Contact, Touch, fold
+from gateway.memory.rows import Contact, HeldMail, Touch, fold
 from gateway.memory.tables import contacts, touches
 
 _MONTHS = (
@@ -80,19 +80,22 @@ def touch_count(connection: Connection, sender: str, recipient: str) -> int:
     return found.scalar_one()
 
 
-def touch(connection: Connection, rows: Sequence[Touch]) -> None:
-    """Note these pitches; one that was noted already stays one."""
+def touch(connection: Connection, rows: Sequence[Touch], mails: Sequence[HeldMail] = ()) -> None:
+    """Note these pitches; one that was noted already stays one. Those held among `mails`, which
+    are of the same transaction, are tied to them by the recipient."""
+    ids = {fold(mail.recipient): mail.id for mail in mails}
     if rows:
         connection.execute(
-            insert(touches).on_conflict_do_nothing(), [_touch_values(row) for row in rows]
+            insert(touches).on_conflict_do_nothing(), [_touch_values(row, ids) for row in rows]
         )
 
 
-def untouch(connection: Connection, mail_ids: Sequence[str]) -> None:
-    connection.execute(delete(touches).where(touches.c.mail_id.in_(mail_ids)))
+def untouch(connection: Connection, held_ids: Sequence[str]) -> None:
+    """Forget the pitches that were noted when these mails were held."""
+    connection.execute(delete(touches).where(touches.c.held_id.in_(held_ids)))
 
 
-def _touch_values(row: Touch) -> dict[str, object]:
+def _touch_values(row: Touch, ids: Mapping[str, str]) -> dict[str, object]:
     return {
         "at": row.at,
         "sender": fold(row.sender),
@@ -102,6 +105,7 @@ def _touch_values(row: Touch) -> dict[str, object]:
         "score": row.score,
         "disposition": row.disposition,
         "mail_id": row.mail_id,
+        "held_id": ids.get(fold(row.recipient)),
     }
 
 

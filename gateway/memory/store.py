@@ -70,12 +70,12 @@ class Store:
         comes back `withheld`. Repeating it with the same ids changes nothing."""
         with self._database.write() as connection:
             held.add(connection, mails)
-            contacts.touch(connection, touches)
+            contacts.touch(connection, touches, mails)
             return tuple(answer_rows.reserve(connection, answers, spacing))
 
     def unhold(self, ids: Iterable[str]) -> None:
-        """The transaction failed after the hold: as if never held. The ids are those of held
-        mails; touches go by their `mail_id`. An answer that left already stays on record."""
+        """The transaction failed after the hold: forget these held mails, their touches and their
+        answers. An answer that left, or may have left, stays on record."""
         gone = list(ids)
         with self._database.write() as connection:
             held.remove(connection, gone)

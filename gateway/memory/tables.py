@@ -109,6 +109,8 @@ touches = Table(
     Column("score", Float, nullable=False),
     Column("disposition", Words, nullable=False),
     Column("mail_id", Words, nullable=False),
+    Column("held_id", Words),  # what `unhold` takes back goes by this
+    Index("touches_held", "held_id"),
     Index("touches_pair", "sender", "recipient"),
     # One mail touches one recipient once, however often the same hold is repeated.
     Index("touches_once", "mail_id", "sender", "recipient", unique=True),

@@ -27,7 +27,9 @@ def upgrade() -> None:
         sa.Column("score", sa.Float, nullable=False),
         sa.Column("disposition", sa.Text, nullable=False),
         sa.Column("mail_id", sa.Text, nullable=False),
+        sa.Column("held_id", sa.Text),
     )
+    op.create_index("touches_held", "touches", ["held_id"])
     op.create_index("touches_pair", "touches", ["sender", "recipient"])
     op.create_index("touches_once", "touches", ["mail_id", "sender", "recipient"], unique=True)
     op.create_table(

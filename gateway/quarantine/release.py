@@ -1,0 +1,182 @@
+"""Out of the folder: release hands the untouched original to the next hop, discard drops it.
+
+A release delivers at most once: the mail is claimed in the database before the next hop is
+spoken to, and unclaimed only when the next hop certainly does not have it. Where that is unknown
+(the connection broke while the content was on its way, or the gateway died there) the mail stays
+`releasing`, and only a person who looked releases it `again`.
+
+What is sent is the sender's octets as they were held, checked by their hash, behind the Received
+field they were held with and one `X-Raincheck: released`. Raises StoreError; everything else that
+can go wrong is a ReleaseResult.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from gateway.memory.rows import HeldMail
+from gateway.memory.store import Store
+from gateway.quarantine.folder import MaildirFolder
+from gateway.relay import fields
+from gateway.relay.nexthop import NextHop, NextHopDown, Transaction
+from gateway.relay.responses import NEXT_HOP_DOWN, Reply
+
+log = structlog.get_logger()
+
+Outcome = Literal[
+    "released",
+    "unavailable",  # there is no such mail, or it is not in a state to be released
+    "damaged",  # its file is gone or is not what was held; nothing was sent
+    "refused",  # the next hop said 4xx or 5xx; it is still held
+    "unreachable",  # the next hop could not be spoken to; it is still held
+    "in-doubt",  # the connection broke in DATA; it stays `releasing`
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseResult:
+    """What became of a release. `detail` says it in words, with the way out; `reply` is the next
+    hop's, where it gave one."""
+
+    outcome: Outcome
+    held_id: str
+    detail: str
+    mail: HeldMail | None = None
+    reply: Reply | None = None
+
+    @property
+    def released(self) -> bool:
+        return self.outcome == "released"
+
+
+class _Damaged(Exception):
+    """The file is not what was held."""
+
+
+class _InDoubt(Exception):
+    """The connection broke when the next hop may have had the whole content."""
+
+
+async def release(
+    store: Store,
+    folder: MaildirFolder,
+    next_hop: NextHop,
+    held_id: str,
+    *,
+    again: bool = False,
+    released_by: str = "cli",
+) -> ReleaseResult:
+    """Hand a held mail to the next hop, and remember its sender as allowed. `again` also takes
+    one whose last release broke off in doubt; `released_by` goes into the log."""
+    mail = await asyncio.to_thread(store.claim_release, held_id)
+    doubted = mail is None and again
+    if doubted:
+        mail = await asyncio.to_thread(store.claim_release, held_id, again=True)
+    if mail is None:
+        return await asyncio.to_thread(_unavailable, store, held_id)
+    result = await _attempt(folder, next_hop, mail)
+    if result.released:
+        await asyncio.to_thread(_finish, store, folder, mail)
+    elif result.outcome != "in-doubt" and not doubted:
+        # Claimed out of doubt, it stays there: the first hand-over may still have happened.
+        await asyncio.to_thread(store.abandon_release, mail.id)
+    code = result.reply.code if result.reply else None
+    log.info("mail-release", id=mail.id, outcome=result.outcome, code=code, by=released_by)
+    return result
+
+
+async def discard(store: Store, folder: MaildirFolder, held_id: str) -> HeldMail | None:
+    """Drop a held mail and its file, and cancel its answer. None when it is not held."""
+    mail = await asyncio.to_thread(store.discard, held_id)
+    if mail is not None:
+        await asyncio.to_thread(_remove_file, folder, mail)
+        log.info("mail-discarded", id=mail.id)
+    return mail
+
+
+async def _attempt(folder: MaildirFolder, next_hop: NextHop, mail: HeldMail) -> ReleaseResult:
+    try:
+        content = await asyncio.to_thread(_content, folder, mail)
+        reply = await _hand_over(next_hop, mail, content)
+    except (_Damaged, OSError) as error:
+        detail = f"nothing was sent: {error}"
+        return ReleaseResult("damaged", mail.id, detail, mail)
+    except NextHopDown as error:
+        detail = f"the next hop cannot be reached ({error}); the mail is still held"
+        return ReleaseResult("unreachable", mail.id, detail, mail, NEXT_HOP_DOWN)
+    except _InDoubt as error:
+        detail = (
+            f"the connection broke while the next hop took it ({error}); look into "
+            f"{mail.recipient}'s mailbox, and if it is not there release it with --again"
+        )
+        return ReleaseResult("in-doubt", mail.id, detail, mail)
+    if reply.positive:
+        return ReleaseResult("released", mail.id, f"delivered to {mail.recipient}", mail, reply)
+    detail = f"the next hop refused it: {reply}; the mail is still held"
+    return ReleaseResult("refused", mail.id, detail, mail, reply)
+
+
+def _content(folder: MaildirFolder, mail: HeldMail) -> bytes:
+    """What is handed over: the Received field of the hold, our mark, the sender's octets."""
+    stored = folder.read(Path(mail.path))
+    ours, original = stored[: mail.original_offset], stored[mail.original_offset :]
+    if hashlib.sha256(original).hexdigest() != mail.sha256:
+        raise _Damaged(f"{mail.path} was changed after it was held")
+    return fields.without_ours(ours) + fields.x_raincheck("released", mail.id) + original
+
+
+async def _hand_over(next_hop: NextHop, mail: HeldMail, content: bytes) -> Reply:
+    """The next hop's last word on this mail. Raises NextHopDown when it has nothing."""
+    transaction = await next_hop.begin()
+    try:
+        reply = await transaction.mail(mail.mail_from, mail.mail_options)
+        if reply.positive:
+            reply = await transaction.rcpt(mail.recipient)
+        if reply.positive:
+            reply = await _data(transaction, mail.recipient, content)
+        return reply
+    finally:
+        await transaction.close()
+
+
+async def _data(transaction: Transaction, recipient: str, content: bytes) -> Reply:
+    try:
+        replies = await transaction.data(content)
+    except NextHopDown as error:
+        # It may have broken off before the final dot or after it, when only the reply was lost.
+        raise _InDoubt(str(error)) from error
+    return replies[recipient]
+
+
+def _finish(store: Store, folder: MaildirFolder, mail: HeldMail) -> None:
+    store.finish_release(mail.id)
+    _remove_file(folder, mail)
+
+
+def _remove_file(folder: MaildirFolder, mail: HeldMail) -> None:
+    # After the row: a file too many can be seen and deleted, a row without its file cannot be
+    # released.
+    try:
+        folder.remove(Path(mail.path))
+    except OSError as error:
+        log.warning("file-left-behind", id=mail.id, path=mail.path, detail=str(error))
+
+
+def _unavailable(store: Store, held_id: str) -> ReleaseResult:
+    mail = next((mail for mail in store.find(held_id) if mail.id == held_id), None)
+    if mail is None:
+        return ReleaseResult("unavailable", held_id, "no held mail has this id")
+    if mail.state == "releasing":
+        detail = (
+            "its release is under way, or broke off when the next hop may have had it; if the "
+            f"mail is not in {mail.recipient}'s mailbox release it with --again"
+        )
+    else:
+        detail = f"it is already {mail.state}"
+    return ReleaseResult("unavailable", held_id, detail, mail)
