@@ -1,0 +1,171 @@
+"""The model: a file, the manifest beside it, and the judgement of one mail.
+
+`load()` reads the file once, compares its SHA-256 and the scikit-learn version with the manifest
+and only then unpickles those same bytes: an unpickled file runs code, so one that nobody vouches
+for is never opened. Raises ModelError, whose message names the file, what differs and the way out.
+`Model.judge` never raises on any text, and an empty mail is never a pitch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from classifier import explain, tactics
+from classifier.message import Message
+from classifier.text import normalise
+from classifier.verdict import LABELS, Label, Verdict
+
+MODELS = Path(__file__).parent / "models"
+MODEL_NAME = "raincheck.joblib"
+MANIFEST_NAME = "manifest.json"
+SERIES = "2026.11"
+"""First half of a model's id: when its text rules and labels were settled."""
+RETRAIN = "retrain it: raincheck model train --data FOLDER --out FOLDER"
+
+LEAST_WORDS = 4
+"""A mail with fewer words that the model knows says too little to be judged by them."""
+NOTHING_SAID: dict[Label, float] = {"pitch": 0.02, "personal": 0.9, "bulk": 0.05, "junk": 0.03}
+"""What is said of such a mail: deliver it."""
+
+
+class ModelError(Exception):
+    """The model cannot be used. The message names the file, what differs and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the manifest beside a model says of it."""
+
+    id: str
+    file: str
+    sha256: str
+    sklearn: str
+    python: str
+    created: str  # ISO 8601, UTC
+    labels: tuple[str, ...]
+    examples: dict[str, int]  # training mails by label
+    groups: dict[str, int]  # independent groups by label
+    features: dict[str, int]  # words, characters
+    temperature: float
+    data: dict[str, str]  # SHA-256 of every data file
+
+    def dump(self) -> str:
+        """As it is written to disk."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+
+class Model:
+    """A loaded model. Safe to use from several threads."""
+
+    def __init__(self, manifest: Manifest, pipeline: Any) -> None:
+        self.manifest = manifest
+        self._features = pipeline.named_steps["features"]
+        self._linear = pipeline.named_steps["linear"]
+        words = self._features.transformer_list[0][1]
+        self._words: list[str] = list(words.get_feature_names_out())
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    def warm(self) -> None:
+        """Judge one mail, so that the first real one does not pay for lazy imports."""
+        self.judge(Message(own_text="Would you have time for a short call about your website?"))
+
+    def judge(self, message: Message) -> Verdict:
+        """The verdict on one mail."""
+        text = normalise(message)
+        row = self._features.transform([text])
+        if int((row.indices < len(self._words)).sum()) < LEAST_WORDS:
+            return Verdict("personal", NOTHING_SAID["pitch"], dict(NOTHING_SAID), self.id)
+        shares = self._linear.predict_proba(row)[0].astype("float64")
+        shares /= shares.sum()
+        probabilities = {label: float(p) for label, p in zip(LABELS, shares, strict=True)}
+        return Verdict(
+            label=max(LABELS, key=lambda label: probabilities[label]),
+            score=probabilities["pitch"],
+            probabilities=probabilities,
+            model=self.id,
+            tactics=tactics.find(message),
+            terms=explain.terms(row, self._linear.coef_, shares, self._words, text),
+        )
+
+
+def verify(path: Path | None = None) -> Manifest:
+    """Check a model without opening it; the shipped one when no path is given. `path` is the
+    model file, or the folder it lies in. Raises ModelError."""
+    return _verified(_file(path))[0]
+
+
+def load(path: Path | None = None) -> Model:
+    """Check a model and load it. Raises ModelError."""
+    file = _file(path)
+    manifest, content = _verified(file)
+    return Model(manifest, _unpickle(file, content))
+
+
+def _file(path: Path | None) -> Path:
+    path = path or MODELS
+    return path / MODEL_NAME if path.is_dir() else path
+
+
+def _verified(file: Path) -> tuple[Manifest, bytes]:
+    """The manifest and the very bytes it vouches for."""
+    manifest = _manifest(file.with_name(MANIFEST_NAME))
+    content = _bytes(file)
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != manifest.sha256:
+        raise ModelError(
+            f"{file}: its SHA-256 is {actual}, but {MANIFEST_NAME} beside it says "
+            f"{manifest.sha256}: the file was changed or damaged and is not opened; "
+            f"restore it, or {RETRAIN}"
+        )
+    _check_sklearn(file, manifest)
+    return manifest, content
+
+
+def _check_sklearn(file: Path, manifest: Manifest) -> None:
+    # The metadata knows the version without the 1.6 s that importing the library takes.
+    from importlib.metadata import version
+
+    installed = version("scikit-learn")
+    if installed != manifest.sklearn:
+        raise ModelError(
+            f"{file}: trained with scikit-learn {manifest.sklearn}, but {installed} is installed; "
+            f"install {manifest.sklearn}, or {RETRAIN}"
+        )
+    if manifest.labels != LABELS:
+        raise ModelError(f"{file}: its labels are {', '.join(manifest.labels)}; {RETRAIN}")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); {RETRAIN}") from None
+
+
+def _manifest(path: Path) -> Manifest:
+    try:
+        data = json.loads(_bytes(path))
+        return Manifest(**(data | {"labels": tuple(data["labels"])}))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"{path}: is no manifest of a model ({error}); {RETRAIN}") from None
+
+
+def _unpickle(file: Path, content: bytes) -> Any:
+    import joblib
+    from sklearn.exceptions import InconsistentVersionWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InconsistentVersionWarning)
+        try:
+            return joblib.load(io.BytesIO(content))
+        except Exception as error:
+            raise ModelError(f"{file}: cannot be loaded ({error}); {RETRAIN}") from error
