@@ -1,0 +1,130 @@
+"""The test bed: a real Dovecot and Postfix for the session, and a gateway for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dovecot_part import Dovecot
+from postfix_part import Postfix
+from raincheck_part import Raincheck, StartGateway
+from smarthost_part import Recorder
+
+_report = pytest.StashKey[list[Callable[[], str]]]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this directory needs the real parts."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """A failure shows what the servers wrote."""
+    report = yield
+    if report.failed:
+        for log in item.stash.get(_report, []):
+            report.sections.append(("server log", _tail(log())))
+    return report
+
+
+def _tail(text: str, lines: int = 120) -> str:
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _show(request: pytest.FixtureRequest, log: Callable[[], str]) -> None:
+    request.node.stash.setdefault(_report, []).append(log)
+
+
+@pytest.fixture(scope="session")
+def dovecot_server() -> Iterator[Dovecot]:
+    server = Dovecot()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def dovecot(dovecot_server: Dovecot, request: pytest.FixtureRequest) -> Dovecot:
+    """Dovecot with every mailbox empty."""
+    _show(request, dovecot_server.log)
+    dovecot_server.empty()
+    return dovecot_server
+
+
+@pytest.fixture(scope="session")
+def outside_server() -> Iterator[Recorder]:
+    server = Recorder()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def outside(outside_server: Recorder) -> Recorder:
+    """Where Postfix sends what is not for example.com: the world, which writes it down."""
+    outside_server.forget()
+    return outside_server
+
+
+@pytest.fixture(scope="session", params=["after-queue", "before-mailbox"])
+def postfix_server(
+    request: pytest.FixtureRequest, dovecot_server: Dovecot, outside_server: Recorder
+) -> Iterator[Postfix]:
+    server = Postfix(request.param, lmtp_port=dovecot_server.port, relayhost=outside_server.port)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postfix(postfix_server: Postfix, request: pytest.FixtureRequest) -> Iterator[Postfix]:
+    """Postfix with an empty queue, in each layout of docs/postfix.md."""
+    _show(request, postfix_server.log)
+    yield postfix_server
+    if postfix_server.queued():
+        postfix_server.discard()
+
+
+@pytest.fixture
+def recorder(request: pytest.FixtureRequest) -> Iterator[Recorder]:
+    """A smart host that writes down what it is given."""
+    server = Recorder()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartGateway]:
+    """Call it with the tables of raincheck.toml to start a gateway. Each is ended with SIGTERM,
+    and must then end with 0."""
+    started: list[Raincheck] = []
+
+    def start(settings: Mapping[str, Any], port: int | None = None) -> Raincheck:
+        home = tmp_path / f"gateway{len(started)}"
+        home.mkdir()
+        raincheck = Raincheck(home, settings, port)
+        _show(request, raincheck.log)
+        started.append(raincheck)
+        raincheck.start()
+        return raincheck
+
+    yield start
+    running = [raincheck for raincheck in started if raincheck.running]
+    try:
+        for raincheck in running:
+            raincheck.stop()
+    finally:
+        for raincheck in running:
+            if raincheck.running:
+                raincheck.kill()
