@@ -1,51 +1,31 @@
-"""One mail, read: raw bytes → a frozen `Message`. (Being written.)"""
+"""One mail, read: raw bytes → a frozen `Message`.
+
+`read` never raises and stays within `Limits`: what cannot be read is left out and said in
+`faults`. The raw bytes are not touched; a mail is passed on as it came, whatever is made of it
+here. The clock runs in the main thread only (see `classifier.limits`); sizes and counts are capped
+everywhere.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Literal
 
+from classifier import mime
+from classifier.body import split
+from classifier.charset import clean, decode
+from classifier.defuse import defuse
+from classifier.headers import Head, Header, Mailbox, read_head
+from classifier.limits import Limits, Overrun, deadline
+from classifier.markup import Link, strip_tags
+from classifier.parts import Attachment, Body, read_body
+
+__all__ = ["Attachment", "Header", "Limits", "Link", "Mailbox", "Message", "Parse", "read"]
+
 Parse = Literal["ok", "partial", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """One header field: its name as written, its raw text unfolded, and that text decoded
-    (RFC 2047) with control characters replaced by spaces."""
-
-    name: str
-    raw: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mailbox:
-    """A display name (decoded, may be empty) and an address (domain lower-cased)."""
-
-    name: str
-    address: str
-
-    @property
-    def domain(self) -> str:
-        return self.address.rpartition("@")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link of the body: where it goes and the text a reader sees ('' for a bare URL)."""
-
-    url: str
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A part that is not body text."""
-
-    filename: str
-    content_type: str
-    size: int
+"""How much was read. `ok`: everything. `partial`: something is missing or was guessed, see
+`faults`. `failed`: neither a header field nor any text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +41,10 @@ class Message:
     cc: tuple[Mailbox, ...] = ()
     reply_to: tuple[Mailbox, ...] = ()
     subject: str = ""
-    message_id: str = ""  # with its angle brackets; '' when absent or malformed
+    message_id: str = ""  # with its angle brackets; '' when absent, repeated or malformed
     references: tuple[str, ...] = ()
     in_reply_to: tuple[str, ...] = ()
-    date: datetime | None = None  # aware, in the zone the sender wrote
+    date: datetime | None = None  # aware, in the zone the sender wrote; UTC for `-0000`
     text: str = ""  # the whole body as a reader sees it
     own_text: str = ""  # without quoted text and signature
     quoted: str = ""
@@ -83,14 +63,85 @@ class Message:
         return tuple(header for header in self.headers if header.name.lower() == folded)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What reading one mail may cost."""
+class _Reading:
+    """What has been read so far, kept step by step so that running out of time loses no more
+    than the step at hand."""
 
-    octets: int = 2 * 2**20  # only the first so many are read; more: `partial`
-    seconds: float = 3.0
+    def __init__(self, raw: bytes, limits: Limits) -> None:
+        self.raw = raw
+        self.limits = limits
+        self.head = Head()
+        self.body = Body()
+        self.faults: list[str] = []
+
+    def run(self) -> None:
+        octets = self.raw[: self.limits.octets]
+        if len(octets) < len(self.raw):
+            self.faults.append(f"only the first {self.limits.octets} octets were read")
+        octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self.head = read_head(octets)
+        self.faults += self.head.faults
+        try:
+            self.body = self._structured(octets)
+        except Exception as error:  # the parser raises whatever a hostile part provokes
+            self.faults.append(f"the parts could not be read ({type(error).__name__})")
+            self.body = Body(text=_plainly(octets[self.head.body :]))
+        self.faults += self.body.faults
+
+    def _structured(self, octets: bytes) -> Body:
+        """The parser gets the fields that shape the parts and none of the rest: what the other
+        fields say has been read, and they are where most of its time goes."""
+        shaping = "".join(
+            f"{header.name}: {header.raw}\n"
+            for header in self.head.headers
+            if header.name.lower().startswith(("content-", "mime-version"))
+        )
+        view, cut = defuse(shaping.encode() + b"\n" + octets[self.head.body :])
+        self.faults += cut
+        root, defects = mime.tree(view)
+        self.faults += defects
+        return read_body(root)
 
 
-def read(raw: bytes, limits: Limits = Limits()) -> Message:
+def read(raw: bytes, limits: Limits = Limits()) -> Message:  # noqa: B008 - frozen
     """Read a mail. Never raises."""
-    raise NotImplementedError
+    reading = _Reading(raw, limits)
+    try:
+        with deadline(limits.seconds):
+            reading.run()
+    except Overrun:
+        reading.faults.append(f"reading took longer than {limits.seconds:g} s")
+    except Exception as error:  # a mail must never stop the gateway
+        reading.faults.append(f"could not be read ({type(error).__name__})")
+    return _message(reading)
+
+
+_FROM_HEAD = tuple(f.name for f in fields(Head) if f.name not in ("body", "faults"))
+_FROM_BODY = tuple(f.name for f in fields(Body) if f.name != "faults")
+
+
+def _message(reading: _Reading) -> Message:
+    head, body = reading.head, reading.body
+    own, quoted, signature = split(body.text)
+    return Message(
+        parse=_parse(reading),
+        faults=tuple(dict.fromkeys(reading.faults)),
+        size=len(reading.raw),
+        own_text=own,
+        quoted=quoted,
+        signature=signature,
+        **{name: getattr(head, name) for name in _FROM_HEAD},
+        **{name: getattr(body, name) for name in _FROM_BODY},
+    )
+
+
+def _parse(reading: _Reading) -> Parse:
+    if not reading.head.headers and not reading.body.text:
+        return "failed"
+    return "partial" if reading.faults else "ok"
+
+
+def _plainly(octets: bytes) -> str:
+    """The body as it stands on the wire, where its parts cannot be told apart."""
+    text = clean(decode(octets[:200_000], "")[0])
+    return strip_tags(text) if "<html" in text.lower() else text

@@ -23,7 +23,7 @@ _RULE = re.compile(r"[ \t]{0,8}[-_=]{2,40}[ \t]*([^-_=]{5,60}?)[ \t]*[-_=]{2,40}
 _SEPARATORS = frozenset(
     words.strip()
     for words in """original message|original email|forwarded message|forwarded by
-    ursprüngliche nachricht|originalnachricht|original-nachricht|weitergeleitete nachricht
+    ursprüngliche nachricht|originalnachricht|weitergeleitete nachricht
     message d'origine|message original|message transféré|message réexpédié
     mensaje original|mensaje reenviado|oorspronkelijk bericht|doorgestuurd bericht
     messaggio originale|messaggio inoltrato|mensagem original|mensagem encaminhada

@@ -44,8 +44,8 @@ _SIGN_OFFS = frozenset(
     for phrase in """best|best regards|kind regards|warm regards|warmest regards|regards|many thanks
     best wishes|all the best|sincerely|yours sincerely|sincerely yours|yours truly|yours faithfully
     cheers|thanks|thank you|thanks again|thank you in advance|thanks in advance|cordially
-    respectfully|with best regards|with kind regards|with regards|thanks and regards|thanks & regards|take care
-    warmly|talk soon|looking forward|rgds|brgds|br|kr|to your success
+    respectfully|with best regards|with kind regards|with regards|thanks and regards
+    thanks & regards|take care|warmly|talk soon|looking forward|rgds|brgds|br|kr|to your success
     mit freundlichen grüßen|mit freundlichem gruß|mit freundlichen grüssen|freundliche grüße
     viele grüße|beste grüße|liebe grüße|herzliche grüße|schöne grüße|mfg|vg|lg|grüße|gruß|danke
     cordialement|bien cordialement|bien à vous|sincères salutations|salutations|amicalement|merci

@@ -1,0 +1,259 @@
+"""The body of a mail: its MIME parts brought together into one text.
+
+Of a multipart/alternative the reader's choice is taken, of everything else all the text in order.
+Promises that text which is there is found: when the usual places hold none, attached text,
+enclosed messages and parts of unknown type are looked through. Raises nothing of its own; the
+parser's errors and `Overrun` pass through.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.message import Message as Part
+from itertools import chain, islice
+
+from classifier.charset import clean, decode, one_line
+from classifier.headers import decoded
+from classifier.markup import Link, Page, bare_urls, read_html, strip_tags
+
+_MAX_TEXT = 500_000  # characters
+_MAX_DEPTH = 30
+_MAX_LINKS = 200
+_HTML_START = re.compile(
+    r"\s*(?:<!--[^>]{0,200}-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE
+)
+_META = re.compile(rb"<meta[^>]{1,200}?charset\s*=\s*[\"']?([\w-]{2,40})", re.IGNORECASE)
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+_WORD = re.compile(r"\w{3,30}")
+_BINARY = frozenset(("image", "audio", "video", "font", "model"))
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A part that is not body text. `size` is in octets, of an enclosed message those of its
+    leaves as sent; a part without a name is called after its number: `part-3`."""
+
+    filename: str
+    content_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The parts, read. The fields are those of `Message`."""
+
+    text: str = ""
+    links: tuple[Link, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    content_types: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What has been come across so far on the walk over the parts."""
+
+    numbers: dict[int, int]
+    links: dict[Link, None] = field(default_factory=dict)
+    attachments: list[Attachment] = field(default_factory=list)
+    faults: dict[str, None] = field(default_factory=dict)
+    found_text: bool = False
+    spare: list[Part] = field(default_factory=list)  # leaves that are text only at need
+
+    def fault(self, part: Part, words: str) -> None:
+        self.faults[f"part {self.numbers.get(id(part), 0)}: {words}"] = None
+
+
+def read_body(root: Part) -> Body:
+    """Read the text of a mail from its tree of parts."""
+    parts = list(root.walk())
+    reading = _Reading({id(part): number for number, part in enumerate(parts, 1)})
+    text = _text(root, reading, 0).strip("\n")
+    if not text.strip():
+        text = _at_need(parts, reading)
+    if len(text) > _MAX_TEXT:
+        text = text[:_MAX_TEXT]
+        reading.faults[f"only the first {_MAX_TEXT} characters of the text were read"] = None
+    shown = {link.url for link in reading.links}
+    bare = (link for link in bare_urls(text) if link.url not in shown)
+    return Body(
+        text=text,
+        links=tuple(islice(chain(reading.links, bare), _MAX_LINKS)),
+        attachments=tuple(reading.attachments),
+        content_types=tuple(part.get_content_type() for part in parts),
+        faults=tuple(reading.faults),
+    )
+
+
+def _text(part: Part, reading: _Reading, depth: int) -> str:
+    if depth > _MAX_DEPTH:
+        reading.faults["the parts are nested too deeply"] = None
+        return ""
+    if not part.is_multipart():
+        return _leaf(part, reading)
+    if part.get_content_maintype() == "message":
+        _attach(part, reading)
+        return ""
+    if part.get_content_type() == "multipart/alternative":
+        return _alternative(part, reading, depth)
+    return _joined(_text(child, reading, depth + 1) for child in _children(part))
+
+
+def _children(part: Part) -> list[Part]:
+    payload = part.get_payload()
+    return (
+        [child for child in payload if isinstance(child, Part)] if isinstance(payload, list) else []
+    )
+
+
+def _joined(texts: Iterator[str]) -> str:
+    return "\n\n".join(text.strip("\n") for text in texts if text.strip())
+
+
+def _leaf(part: Part, reading: _Reading) -> str:
+    """The text of a leaf that is body text; any other is noted as an attachment."""
+    if part.get_content_maintype() == "multipart":
+        return _page(part, reading).text  # its structure could not be read: one long text
+    shown = part.get_content_type() in ("text/plain", "text/html")
+    attached = part.get_content_disposition() == "attachment"
+    # get_filename is asked last: it is the dearest question, and a body seldom has a name.
+    if shown and not attached and not part.get_filename():
+        reading.found_text = True
+        return _page(part, reading).text
+    _attach(part, reading)
+    if shown and not attached and not reading.found_text:
+        # A first text that happens to bear a name is what the reader sees.
+        reading.found_text = True
+        return _page(part, reading).text
+    reading.spare.append(part)
+    return ""
+
+
+def _alternative(part: Part, reading: _Reading, depth: int) -> str:
+    """The reader sees the HTML; the plain text is taken when it says the same, being free of
+    layout. One that says something else is a placeholder, or words put there for filters."""
+    plain, rich = "", ""
+    for child in _children(part):
+        text = _text(child, reading, depth + 1)
+        if child.get_content_type() == "text/plain":
+            plain = plain or text
+        else:
+            rich = rich or text
+    return plain if _says_the_same(plain, rich) else rich
+
+
+def _says_the_same(plain: str, rich: str) -> bool:
+    seen = set(islice((word[0] for word in _WORD.finditer(rich.lower())), 5000))
+    said = set(islice((word[0] for word in _WORD.finditer(plain.lower())), 10_000))
+    if not said:
+        return not rich.strip()
+    return len(seen & said) >= 0.5 * len(seen)
+
+
+def _page(part: Part, reading: _Reading) -> Page:
+    """One leaf as a reader sees it; its links and faults go into the reading."""
+    octets = _octets(part, reading)
+    html = part.get_content_type() == "text/html"
+    charset = _charset(part)
+    if html and not charset and (meta := _META.search(octets[:2000])):
+        charset = meta[1].decode("ascii")
+    text, fault = decode(octets, charset)
+    if fault:
+        reading.fault(part, fault)
+    text = clean(text)
+    if not html and not _HTML_START.match(text[:500]):
+        flowed = str(part.get_param("format")).lower() == "flowed"
+        return Page(_unflowed(text) if flowed else text)
+    page = read_html(text)
+    if page.fault:
+        reading.fault(part, page.fault)
+    reading.links |= dict.fromkeys(page.links)
+    return Page(clean(page.text))
+
+
+def _charset(part: Part) -> str:
+    try:
+        return part.get_content_charset() or ""
+    except (LookupError, ValueError):
+        return "unreadable"
+
+
+def _octets(part: Part, reading: _Reading) -> bytes:
+    """The part's content without its transfer encoding (RFC 2045 §6)."""
+    found = len(part.defects)
+    octets = part.get_payload(decode=True)
+    if not isinstance(octets, bytes):
+        return b""
+    names = {type(defect).__name__ for defect in part.defects[found:]}
+    if not any("Base64" in name for name in names):
+        return octets
+    reading.fault(part, "its base64 is broken")
+    raw = part.get_payload()
+    written = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else octets
+    if b" " in written.strip()[:200]:
+        return written  # plain words that only claim to be base64
+    return _salvaged(written)
+
+
+def _salvaged(written: bytes) -> bytes:
+    """What base64 alphabet there is, as far as it makes whole octets."""
+    letters = _NOT_BASE64.sub(b"", written)
+    letters = letters[: len(letters) - (len(letters) % 4 == 1)]
+    return base64.b64decode(letters + b"=" * (-len(letters) % 4))
+
+
+def _unflowed(text: str) -> str:
+    """Join soft line breaks (RFC 3676 §4.1); quoted lines stay as they are."""
+    lines: list[str] = []
+    soft = False
+    for line in text.split("\n"):
+        plain = not line.startswith(">") and line != "-- "
+        unstuffed = line[1:] if plain and line.startswith(" ") else line
+        if soft and plain:
+            lines[-1] += unstuffed
+        else:
+            lines.append(unstuffed)
+        soft = plain and line.endswith(" ")
+    return "\n".join(lines)
+
+
+def _attach(part: Part, reading: _Reading) -> None:
+    name = one_line(decoded(part.get_filename() or "")[0])[:255]
+    if part.is_multipart():
+        size = sum(len(str(leaf.get_payload())) for leaf in part.walk() if not leaf.is_multipart())
+    else:
+        size = len(_octets(part, reading))
+    name = name or f"part-{reading.numbers.get(id(part), 0)}"
+    reading.attachments.append(Attachment(name, part.get_content_type(), size))
+
+
+def _at_need(parts: list[Part], reading: _Reading) -> str:
+    """Text from where it is not usually looked for: attached text, enclosed messages, parts of
+    unknown type, what stands around the parts."""
+    for part in reading.spare:
+        if part.get_content_maintype() == "text" and (text := _page(part, reading).text).strip():
+            return text
+    enclosed = [part for part in parts if part.get_content_maintype() == "message"]
+    for part in enclosed:
+        if text := _joined(_text(child, reading, 1) for child in _children(part)):
+            return text
+    for part in reading.spare:
+        if text := _readable(part, reading):
+            return text
+    around = [part.preamble for part in parts] + [part.epilogue for part in parts]
+    return clean(_joined(iter(filter(None, around))))
+
+
+def _readable(part: Part, reading: _Reading) -> str:
+    """The text of a part of an unknown type, '' when it is no text."""
+    main = part.get_content_maintype()
+    if main in _BINARY or (main == "application" and part.get_filename()):
+        return ""
+    octets = _octets(part, reading)[:_MAX_TEXT]
+    if b"\x00" in octets or sum(octet < 32 for octet in octets[:2000].translate(None, b"\t\n\r\f")):
+        return ""
+    text = clean(decode(octets, _charset(part))[0])
+    return strip_tags(text) if _HTML_START.match(text[:500]) else text
