@@ -10,6 +10,8 @@ import re
 from datetime import time, timedelta
 from typing import NamedTuple
 
+from pydantic import SecretStr
+
 _DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?", re.ASCII)
@@ -92,3 +94,28 @@ def hours(value: object) -> Hours:
         if span.start < span.end:
             return span
     raise ValueError('write hours as "09:00-17:00", the end after the start')
+
+
+def written(value: object) -> object:
+    """A setting as one writes it in the file: `"20m"`, `"127.0.0.1:2525"`, `0.8`. Secrets are
+    masked."""
+    if isinstance(value, SecretStr):
+        return "********" if value.get_secret_value() else ""
+    if isinstance(value, timedelta):
+        return _duration_text(int(value.total_seconds()))
+    if isinstance(value, time):
+        return f"{value:%H:%M}"
+    if isinstance(value, Endpoint | Hours):
+        return str(value)
+    if isinstance(value, tuple):
+        return [written(one) for one in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value)
+
+
+def _duration_text(seconds: int) -> str:
+    for unit in ("w", "d", "h", "m"):
+        if seconds and seconds % _SECONDS[unit] == 0:
+            return f"{seconds // _SECONDS[unit]}{unit}"
+    return f"{seconds}s"

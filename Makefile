@@ -1,0 +1,59 @@
+# Two commands do everything: `make run` and `make test`.
+# Each sets up what it needs in .venv, once; a second run starts at once.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types check lock clean model bench
+
+help:  ## show what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+run: $(VENV)/installed  ## set up and run the gateway (stop it with Ctrl-C)
+	$(BIN)/raincheck serve
+
+test: $(VENV)/installed-dev  ## set up and run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev  ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev  ## check types
+	$(BIN)/mypy
+
+check: lint types test  ## everything that must hold before a change lands
+
+bench: $(VENV)/installed-dev  ## messages per second against the next hop alone and Postfix
+	$(BIN)/python benchmarks/relay.py
+
+lock:  ## write the lock files anew from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra build \
+	  --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra build --extra dev \
+	  --no-header --no-emit-index-url --no-annotate -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:  ## remove the environment and caches; mail and state under var/ stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+
+$(VENV)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Raincheck needs Python 3.11 or newer; name one: make run PYTHON=python3.12" >&2; exit 78; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	  then apt-get update -q && apt-get install -q -y python3-venv && $(PYTHON) -m venv $(VENV); \
+	  else echo "This Python cannot make environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 69; fi; }
+	@touch $@
+
+$(VENV)/installed: requirements.lock pyproject.toml | $(VENV)/python
+	@echo "Setting up .venv (once; a minute or two) …"
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,119 @@
+"""What the commands share: the --config option, the store, times, and tables.
+
+Tables are drawn on a terminal, tab-separated when piped, JSON with --json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from config import ConfigError, Settings, load
+from config.units import duration
+from gateway.cli import fail
+from gateway.memory.store import Store, StoreError
+from gateway.plain import printable
+
+T = TypeVar("T")
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The configuration file. Default: $RAINCHECK_CONFIG, then config/raincheck.toml.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def settings_from(path: Path | None) -> Settings:
+    """The settings, or an error that lists every fault (exit code 78)."""
+    try:
+        return load(path)
+    except ConfigError as error:
+        raise fail(str(error), os.EX_CONFIG) from error
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Store]:
+    """The gateway's memory; a database that fails is exit code 69."""
+    try:
+        store = Store.open(settings.state.url)
+    except StoreError as error:
+        raise fail(str(error), os.EX_UNAVAILABLE) from error
+    try:
+        yield store
+    except StoreError as error:
+        raise fail(str(error), os.EX_UNAVAILABLE) from error
+    finally:
+        store.close()
+
+
+class Since(click.ParamType[datetime]):
+    """A moment: ISO 8601, or how long ago (`7d`, `24h`). Without a zone it is local time."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            if re.fullmatch(r"\d+\s*[smhdw]", str(value)):
+                return datetime.now(UTC) - duration(value)
+            return datetime.fromisoformat(value).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is no time; write 2026-03-01, 2026-03-01T08:00 or 7d, 24h", param, ctx
+            )
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+    """A table: drawn on a terminal, tab-separated otherwise; without rows, `empty` is said."""
+    if not rows:
+        click.echo(empty, err=True)
+    elif sys.stdout.isatty():
+        Console().print(_table(columns, rows))
+    else:
+        for row in rows:
+            click.echo("\t".join(printable(cell) for cell in row))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        # Text, not str: a sender's "[red]" is not markup.
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
+
+
+def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """One JSON document; times in ISO 8601."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
+
+
+def progress(label: str, items: Sequence[T]) -> Iterator[T]:
+    """The items one by one, with a bar on standard error."""
+    with click.progressbar(items, label=label, file=sys.stderr) as bar:
+        yield from bar

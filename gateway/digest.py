@@ -1,0 +1,181 @@
+"""The digest: what was held for one recipient since the last one, as a mail.
+
+`build` gathers the rows, `as_text` and `as_html` render them, `mail` puts both into one message,
+`send` hands it to the next hop and remembers that it was sent. Nothing new means no digest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, make_msgid
+
+import css_inline
+import jinja2
+
+from config.settings import Settings
+from gateway.memory.rows import Answer, HeldMail
+from gateway.memory.store import Store
+from gateway.plain import printable
+from gateway.relay.nexthop import NextHop
+from gateway.relay.responses import Reply
+from replies.courtesy import explain
+
+MAX_ROWS = 200
+"""Rows in one digest; the rest is counted, and `raincheck quarantine list` shows it."""
+
+SETTLED = timedelta(minutes=1)
+"""A mail may be committed a little after the time it carries. A digest that is sent counts as
+having shown only what is older than this, so that a straggler is shown twice rather than never."""
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("gateway", "templates"),
+    autoescape=jinja2.select_autoescape(["html"], default=False),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One held mail, in words. Every string is printable text on one line."""
+
+    id: str
+    sender: str
+    subject: str
+    score: float
+    received: str
+    why: tuple[str, ...]
+    answer: str
+    said: str  # the answer's own words, where there are any
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Everything one digest says; rows newest first, `more` of them left out."""
+
+    recipient: str
+    name: str
+    rows: tuple[Row, ...]
+    more: int
+    oldest: datetime
+    newest: datetime
+
+    @property
+    def count(self) -> int:
+        return len(self.rows) + self.more
+
+    @property
+    def title(self) -> str:
+        return f"{self.count} mail{'' if self.count == 1 else 's'} held for you"
+
+
+def build(
+    settings: Settings, store: Store, recipient: str, since: datetime | None
+) -> Digest | None:
+    """What was held for this recipient from `since` on (None: ever) and still is. None: nothing."""
+    mails = store.held(recipient, since)
+    if not mails:
+        return None
+    profile = settings.profile(recipient)
+    shown = mails[-MAX_ROWS:]
+    answers = {answer.held_id: answer for answer in store.answers([mail.id for mail in shown])}
+    rows = (row(mail, answers.get(mail.id), profile.digest.zone) for mail in reversed(shown))
+    times = [mail.received_at for mail in mails]
+    more = len(mails) - len(shown)
+    return Digest(recipient, profile.name, tuple(rows), more, min(times), max(times))
+
+
+def row(mail: HeldMail, answer: Answer | None, zone: tzinfo) -> Row:
+    """The words for one held mail."""
+    return Row(
+        id=mail.id,
+        sender=printable(mail.sender, 100),
+        subject=printable(mail.subject, 150) or "(no subject)",
+        score=mail.score,
+        received=f"{mail.received_at.astimezone(zone):%a %d %b %H:%M}",
+        why=why(mail),
+        answer=fate(answer, zone),
+        said=printable(answer.text, 600) if answer else "",
+    )
+
+
+def why(mail: HeldMail) -> tuple[str, ...]:
+    """Why it was held: the reason, the sales manoeuvres quoted, the words that weighed most."""
+    tactics = (f"{one.name}: “{printable(one.quote, 100)}”" for one in mail.tactics[:3])
+    words = [printable(term.text, 40) for term in mail.terms if term.weight > 0][:5]
+    telling = (f"telling words: {', '.join(words)}",) if words else ()
+    return (*(printable(reason, 120) for reason in mail.reasons), *tactics, *telling)
+
+
+def fate(answer: Answer | None, zone: tzinfo) -> str:
+    """What became of the answer, in a sentence."""
+    if answer is None:
+        return "no answer was considered"
+    if answer.state == "withheld":
+        return "no answer: " + "; ".join(explain(reason) for reason in answer.reasons)
+    if answer.state == "shadow":
+        others = [explain(one) for one in answer.reasons if one != "shadow-mode"]
+        also = f"; live, it would be kept back: {'; '.join(others)}" if others else ""
+        return "an answer was written and not sent (mode shadow)" + also
+    if answer.state == "planned" and answer.due_at:
+        return f"an answer leaves {answer.due_at.astimezone(zone):%a %d %b at %H:%M}"
+    return {
+        "sending": "an answer is leaving right now",
+        "sent": "an answer was sent",
+        "in-doubt": "an answer may have been sent; it will not be tried again",
+        "failed": "an answer could not be sent",
+        "cancelled": "the answer was cancelled",
+    }.get(answer.state, answer.state)
+
+
+def as_text(digest: Digest) -> str:
+    """The digest as plain text."""
+    return _ENVIRONMENT.get_template("digest.txt").render(digest=digest)
+
+
+def as_html(digest: Digest) -> str:
+    """The digest as one HTML page, styles inlined, nothing loaded from elsewhere."""
+    page = _ENVIRONMENT.get_template("digest.html").render(digest=digest)
+    return css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True).inline(page)
+
+
+def mail(digest: Digest, hostname: str, now: datetime) -> EmailMessage:
+    """The digest as a mail. Its header fields hold nothing a sender wrote."""
+    message = EmailMessage(policy=SMTP)
+    message["From"] = Address("Raincheck", "raincheck", hostname)
+    message["To"] = Address(addr_spec=digest.recipient)
+    message["Subject"] = f"Raincheck: {digest.title}"
+    message["Date"] = format_datetime(now)
+    message["Message-ID"] = make_msgid("digest", hostname)
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(as_text(digest))
+    message.add_alternative(as_html(digest), subtype="html")
+    return message
+
+
+async def send(settings: Settings, store: Store, next_hop: NextHop, digest: Digest) -> Reply:
+    """Hand the digest to the next hop; when it is taken, remember what has been shown.
+
+    Raises NextHopDown and StoreError.
+    """
+    now = datetime.now(UTC)
+    content = mail(digest, settings.relay.hostname, now).as_bytes()
+    transaction = await next_hop.begin()
+    try:
+        # Null sender: a digest that cannot be delivered must not make a bounce.
+        for reply in (await transaction.mail("", ()), await transaction.rcpt(digest.recipient)):
+            if not reply.positive:
+                return reply
+        reply = (await transaction.data(content))[digest.recipient]
+    finally:
+        await transaction.close()
+    if reply.positive:
+        shown_until = min(digest.newest + timedelta(microseconds=1), now - SETTLED)
+        await asyncio.to_thread(store.record_digest, digest.recipient, shown_until, digest.count)
+    return reply

@@ -1,0 +1,63 @@
+"""The child behind `gateway.judging`: reads mails from standard input, answers on standard output.
+
+Arguments: model file ('' for the shipped one), octets read of each mail, seconds for each mail.
+Answers `(True, model id)` when ready, then `(True, (Message, Verdict))` for each mail, or
+`(False, why)`. Ends at end of input, so it never outlives its worker.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from classifier import model
+from classifier.message import Limits, read
+from gateway.judging import FRAME
+
+READING_SHARE = 0.6
+"""Of a mail's time, what reading may use up, so that some is left for judging it."""
+
+
+def main(path: str, octets: str, seconds: str) -> None:
+    """Serve until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    source, sink = sys.stdin.buffer, _private_stdout()
+    limits = Limits(octets=int(octets), seconds=float(seconds) * READING_SHARE)
+    try:
+        judge = model.load(Path(path) if path else None)
+    except model.ModelError as error:
+        return _send(sink, (False, str(error)))
+    _send(sink, (True, judge.id))
+    while (content := _receive(source)) is not None:
+        try:
+            message = read(content, limits)
+            _send(sink, (True, (message, judge.judge(message))))
+        except Exception as error:  # whatever it is, the mail goes on unjudged
+            _send(sink, (False, repr(error)))
+    return None
+
+
+def _private_stdout() -> BinaryIO:
+    """Standard output for frames alone: what a library prints goes to standard error."""
+    private = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return private
+
+
+def _receive(source: BinaryIO) -> bytes | None:
+    header = source.read(FRAME.size)
+    return source.read(FRAME.unpack(header)[0]) if len(header) == FRAME.size else None
+
+
+def _send(sink: BinaryIO, value: object) -> None:
+    octets = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    sink.write(FRAME.pack(len(octets)) + octets)
+    sink.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

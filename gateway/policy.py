@@ -1,0 +1,102 @@
+"""What becomes of a mail for one recipient. Pure: values in, a `Decision` out, no effects.
+
+Every decision carries its reasons in words. When in doubt the mail is delivered: a wrong "no" to
+a genuine person is worse than a missed pitch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from classifier.message import Message
+from classifier.verdict import Verdict
+from config.settings import Settings, Thresholds
+from gateway.envelope import Decision, Disposition, Envelope, Memory
+from replies import courtesy
+from replies.courtesy import AnswerDecision, Authentication, Occasion
+
+MAX_HOPS = 100
+"""Received fields from which a mail is refused as looping (RFC 5321 §6.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything known of one mail, before anyone is asked what becomes of it."""
+
+    envelope: Envelope
+    message: Message
+    verdict: Verdict
+    settings: Settings
+    authentication: Authentication = field(default_factory=Authentication)
+
+
+def decide(case: Case, recipient: str, memory: Memory) -> Decision:
+    """The decision for one recipient."""
+    profile = case.settings.profile(recipient)
+    disposition, reasons = _disposition(case, memory, profile.thresholds)
+    if disposition != "quarantine":
+        return Decision(recipient, disposition, reasons, AnswerDecision(reasons=("not-held",)))
+    if memory.standing == "blocked":
+        answer = AnswerDecision(reasons=("blocked-sender",))
+        return Decision(recipient, disposition, reasons, answer)
+    return Decision(recipient, disposition, reasons, _answer(case, recipient, memory))
+
+
+def _disposition(
+    case: Case, memory: Memory, thresholds: Thresholds
+) -> tuple[Disposition, tuple[str, ...]]:
+    if case.message.hops > MAX_HOPS:
+        return "reject", (
+            f"{case.message.hops} Received fields: the mail is going round in circles",
+        )
+    if case.message.parse == "failed":
+        return "deliver", ("the mail could not be read", *case.message.faults)
+    if not case.envelope.mail_from:
+        return "deliver", ("null reverse-path: bounces and notices always pass",)
+    if memory.standing == "blocked":
+        return "quarantine", (memory.standing_why or "you blocked this sender",)
+    if memory.standing is not None:
+        return "deliver", (memory.standing_why or "you know this sender",)
+    return _by_score(case.verdict.score, thresholds)
+
+
+def _by_score(score: float, thresholds: Thresholds) -> tuple[Disposition, tuple[str, ...]]:
+    if score >= thresholds.quarantine:
+        return "quarantine", (_compared(score, "≥", "quarantine", thresholds.quarantine),)
+    if score >= thresholds.tag:
+        return "tag", (_compared(score, "≥", "tag", thresholds.tag),)
+    return "deliver", (_compared(score, "<", "tag", thresholds.tag),)
+
+
+def _compared(score: float, sign: str, name: str, threshold: float) -> str:
+    """`score 0.97 ≥ quarantine 0.80`, with as many digits as the comparison needs to look true."""
+    for digits in (2, 4, 8):
+        shown, limit = f"{score:.{digits}f}", f"{threshold:.{digits}f}"
+        if sign == "≥" or shown != limit:
+            break
+    return f"score {shown} {sign} {name} {limit}"
+
+
+def _answer(case: Case, recipient: str, memory: Memory) -> AnswerDecision:
+    answer = courtesy.decide(occasion(case, recipient, memory))
+    profile = case.settings.profile(recipient)
+    if case.verdict.score < profile.thresholds.answer:
+        reasons = ("below-answer-threshold", *answer.reasons)
+        return replace(answer, would_send=False, compose=False, reasons=reasons)
+    return answer
+
+
+def occasion(case: Case, recipient: str, memory: Memory) -> Occasion:
+    """The same facts, laid out for the rules of courtesy."""
+    return Occasion(
+        message=case.message,
+        sender=case.envelope.mail_from,
+        recipient=recipient,
+        answers=case.settings.profile(recipient).answers,
+        now=case.envelope.received_at,
+        own_domains=frozenset(case.settings.relay.domains),
+        hostname=case.settings.relay.hostname,
+        authentication=case.authentication,
+        answered_at=memory.answered_at,
+        answered_before=memory.answered_before,
+    )
