@@ -209,6 +209,7 @@ def test_several_processes_open_a_new_database_at_once(tmp_path: Path) -> None:
         worker.start()
     for worker in workers:
         worker.join(60)
+        worker.kill()
     assert [worker.exitcode for worker in workers] == [0] * 4
     store = Store.open(url(path))
     assert len(store.contacts()) == 4

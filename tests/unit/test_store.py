@@ -1,0 +1,732 @@
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from classifier.verdict import Tactic, Term
+from gateway.envelope import Memory
+from gateway.memory import contacts, database, deliveries
+from gateway.memory.rows import Answer, AnswerState, Contact, HeldMail, Touch
+from gateway.memory.store import Store, StoreError
+
+NOW = datetime(2026, 3, 3, 9, 30, 0, 123456, tzinfo=UTC)
+MONTH = timedelta(days=30)
+ANN, SAM = "ann@example.com", "sam@seller.example"
+
+
+def held_mail(held_id: str = "m1", **changes: Any) -> HeldMail:
+    mail = HeldMail(
+        id=held_id,
+        recipient=ANN,
+        mail_from=SAM,
+        sender="Sam <sam@seller.example>",
+        subject="Quick question ☂",
+        message_id=f"<{held_id}@seller.example>",
+        received_at=NOW,
+        score=0.97,
+        label="pitch",
+        model="m-1",
+        reasons=("score 0.97 ≥ quarantine 0.80",),
+        tactics=(Tactic("assumptive-close", "I've put you down for Tuesday"),),
+        terms=(Term("quick question", 1.25), Term("ann", -0.5)),
+        path=f"/folder/new/{held_id}",
+        original_offset=120,
+        sha256="0" * 64,
+        mail_options=("BODY=8BITMIME",),
+    )
+    return replace(mail, **changes)
+
+
+def pitch_answer(answer_id: str = "a1", held_id: str = "m1", **changes: Any) -> Answer:
+    answer = Answer(
+        id=answer_id,
+        held_id=held_id,
+        sender=SAM,
+        recipient=ANN,
+        rung=1,
+        template="en/not-now",
+        message_id=f"<{held_id}@seller.example>",
+        state="planned",
+        reasons=(),
+        subject="Auto: Re: Quick question",
+        text="Not right now.",
+        content=b"Subject: Auto\r\n\r\n\xff\x00",
+        due_at=NOW,
+        created_at=NOW,
+    )
+    return replace(answer, **changes)
+
+
+def pitch_touch(mail_id: str = "t1", **changes: Any) -> Touch:
+    touch = Touch(NOW, SAM, ANN, "<1@seller.example>", "Quick question", 0.9, "quarantine", mail_id)
+    return replace(touch, **changes)
+
+
+def state_of(store: Store, answer_id: str = "a1") -> str:
+    return next(answer.state for answer in store.answers() if answer.id == answer_id)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "raincheck.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    opened = Store.open(f"sqlite:///{path}")
+    yield opened
+    opened.close()
+
+
+# recall
+
+
+@pytest.mark.parametrize(
+    ("decided", "standing"),
+    [
+        ([], None),
+        ([(SAM, "allowed", "")], "allowed"),
+        ([("@seller.example", "blocked", "")], "blocked"),
+        ([("@seller.example", "blocked", ANN)], "blocked"),
+        ([("@seller.example", "blocked", "bob@example.com")], None),
+        ([("@example", "blocked", ""), ("@other.seller.example", "blocked", "")], None),
+        ([(SAM, "known", ""), ("@seller.example", "blocked", "")], "known"),
+        # The address itself before its domain, even where the domain names the recipient.
+        ([(SAM, "known", ""), ("@seller.example", "blocked", ANN)], "known"),
+        ([(SAM, "known", ANN), (SAM, "blocked", "")], "known"),
+        ([("@seller.example", "known", ANN), ("@seller.example", "blocked", "")], "known"),
+        ([(SAM, "known", ""), (SAM, "blocked", "")], "blocked"),  # the newer word counts
+    ],
+)
+def test_standing(store: Store, decided: list[tuple[str, Any, str]], standing: str | None) -> None:
+    for address, word, recipient in decided:
+        store.set_contact(address, word, "cli", recipient)
+    assert store.recall("Sam@Seller.EXAMPLE", "ANN@example.com", "").standing == standing
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [(SAM, "allowed on 3 March 2026 (release)"), ("@b.example", "@b.example allowed on 3 March")],
+)
+def test_the_standing_in_words(address: str, words: str) -> None:
+    assert contacts.why(Contact(address, "", "allowed", "release", NOW)).startswith(words)
+
+
+def test_recall_says_why(store: Store) -> None:
+    assert store.recall(SAM, ANN, "").standing_why == ""
+    store.set_contact(SAM, "blocked", "cli")
+    assert store.recall(SAM, ANN, "").standing_why.endswith(f"{datetime.now(UTC).year} (cli)")
+
+
+def test_the_null_sender_is_never_known_or_counted(store: Store) -> None:
+    store.note_touches([pitch_touch(sender="")])
+    store.set_contact("@", "known", "cli")
+    with pytest.raises(ValueError, match="null sender"):
+        store.set_contact("", "known", "cli")
+    assert store.recall("", ANN, "<1@seller.example>") == Memory()
+
+
+def test_touches_count_for_this_pair_and_once_per_mail(store: Store) -> None:
+    store.note_touches(
+        [pitch_touch("t1"), pitch_touch("t1"), pitch_touch("t2", sender=SAM.upper())]
+    )
+    store.note_touches([pitch_touch("t2"), pitch_touch("t2", recipient="bob@example.com")])
+    store.note_touches([])
+    store.hold([held_mail()], [], [pitch_touch("t3")], MONTH)
+    assert store.recall(SAM, ANN, "").touches == 3
+    assert store.recall(SAM, "Bob@example.com", "").touches == 1
+    assert store.recall("other@seller.example", ANN, "").touches == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "recently", "before"),
+    [
+        ("withheld", False, False),
+        ("shadow", True, True),
+        ("planned", True, True),
+        ("sending", True, True),
+        ("sent", True, True),
+        ("in-doubt", True, True),
+        ("failed", False, True),
+        ("cancelled", False, True),
+    ],
+)
+def test_what_counts_as_answered(
+    store: Store, state: AnswerState, recently: bool, before: bool
+) -> None:
+    store.hold([], [pitch_answer(state=state)], [], MONTH)
+    memory = store.recall(SAM, ANN, "<m1@seller.example>")
+    assert memory.answered_at == (NOW if recently else None)
+    assert memory.answered_before is before
+    assert not store.recall(SAM, ANN, "<m2@seller.example>").answered_before
+    assert not store.recall(SAM, ANN, "").answered_before
+    assert store.recall(SAM, "bob@example.com", "<m1@seller.example>") == Memory()
+    again = pitch_answer("a2", created_at=NOW + timedelta(days=1))
+    (reserved,) = store.hold([], [again], [], MONTH)
+    reasons = [
+        code
+        for code, holds in {"answered-recently": recently, "answered-before": before}.items()
+        if holds
+    ]
+    assert list(reserved.reasons) == reasons
+    assert reserved.state == ("withheld" if reasons else "planned")
+
+
+# hold
+
+
+def test_rows_come_back_as_they_went_in(store: Store) -> None:
+    east = NOW.astimezone(timezone(timedelta(hours=5)))
+    mail = held_mail(received_at=east, mail_from="Sam@Seller.example", state_at=NOW)
+    answer = pitch_answer(reasons=("one", "two"), last_error="450 later", attempts=2)
+    (reserved,) = store.hold([mail], [answer], [], MONTH)
+    assert store.held() == [mail]
+    assert store.held()[0].received_at.utcoffset() == timedelta(0)
+    assert [reserved] == store.answers() == [replace(answer, updated_at=NOW)]
+
+
+@pytest.mark.parametrize("awkward", ["\udcff", "\ud83d!", "a\x00b", "'; DROP TABLE held; --"])
+def test_undecodable_text_is_still_held(store: Store, awkward: str) -> None:
+    mail = held_mail(subject=awkward, reasons=(awkward,), tactics=(Tactic("x", awkward),), terms=())
+    store.hold([mail], [pitch_answer(subject=awkward)], [pitch_touch(subject=awkward)], MONTH)
+    (found,) = store.held()
+    assert found.subject == awkward.encode(errors="replace").decode()
+    assert store.recall(awkward, awkward, awkward) == Memory()
+
+
+@pytest.mark.parametrize("state", ["planned", "shadow"])
+@pytest.mark.parametrize(
+    ("later", "taken"),
+    [(timedelta(0), True), (MONTH - timedelta(seconds=1), True), (MONTH, False)],
+)
+def test_spacing(store: Store, state: AnswerState, later: timedelta, taken: bool) -> None:
+    store.hold([held_mail()], [pitch_answer(state=state)], [], MONTH)
+    second = pitch_answer("a2", "m2", created_at=NOW + later, sender=SAM.upper())
+    (reserved,) = store.hold([held_mail("m2")], [second], [], MONTH)
+    assert reserved.state == ("withheld" if taken else "planned")
+    assert reserved.reasons == (("answered-recently",) if taken else ())
+    assert (reserved.due_at is None) is taken
+
+
+def test_a_withheld_answer_is_kept_as_it_is(store: Store) -> None:
+    store.hold([], [pitch_answer()], [], MONTH)
+    wanted = pitch_answer("a2", state="withheld", reasons=("bulk-header",), due_at=None)
+    (reserved,) = store.hold([], [wanted], [], MONTH)
+    assert reserved == replace(wanted, updated_at=NOW)
+
+
+def test_two_answers_of_one_hold_do_not_both_fit(store: Store) -> None:
+    reserved = store.hold([], [pitch_answer("a1"), pitch_answer("a2")], [], MONTH)
+    assert [answer.state for answer in reserved] == ["planned", "withheld"]
+
+
+def test_without_a_message_id_only_the_spacing_counts(store: Store) -> None:
+    store.hold([], [pitch_answer(message_id="")], [], MONTH)
+    later = pitch_answer("a2", message_id="", created_at=NOW + MONTH)
+    assert store.hold([], [later], [], MONTH)[0].state == "planned"
+
+
+def test_times_are_filled_in(store: Store) -> None:
+    bare = pitch_answer(created_at=None, due_at=None)
+    before = datetime.now(UTC)
+    (reserved,) = store.hold([], [bare], [], MONTH)
+    assert reserved.created_at is not None
+    assert before <= reserved.created_at == reserved.updated_at == reserved.due_at
+
+
+def test_repeating_a_hold_changes_nothing(store: Store) -> None:
+    once = ([held_mail()], [pitch_answer()], [pitch_touch()], MONTH)
+    store.hold(*once)
+    store.discard("m1")
+    (answer,) = store.hold(*once)
+    assert answer.state == "cancelled"
+    assert [answer] == store.answers()
+    assert [mail.state for mail in store.held(states=("held", "discarded"))] == ["discarded"]
+    assert store.recall(SAM, ANN, "").touches == 1
+
+
+def test_hold_is_all_or_nothing(store: Store) -> None:
+    naive = pitch_touch(at=NOW.replace(tzinfo=None))
+    with pytest.raises(StoreError, match=r"raincheck\.db: .*time without a zone"):
+        store.hold([held_mail()], [pitch_answer()], [naive], MONTH)
+    assert store.held() == []
+    assert store.answers() == []
+
+
+def test_the_slot_is_held_by_the_database_too(store: Store, path: Path) -> None:
+    store.hold([], [pitch_answer()], [], MONTH)
+    raw = sqlite3.connect(path)
+    columns = "held_id, sender, sender_key, recipient, recipient_key, rung, template, message_id"
+    rest = "reasons, subject, text, content, created_at, updated_at, attempts, last_error"
+    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        raw.execute(
+            f"INSERT INTO answers (id, state, {columns}, {rest}) "
+            f"SELECT 'a2', 'planned', {columns}, {rest} FROM answers"
+        )
+    raw.close()
+
+
+def test_unhold_leaves_no_trace(store: Store) -> None:
+    other = (
+        [held_mail("m2", mail_from="other@b.example")],
+        [pitch_answer("a2", "m2", sender="other@b.example")],
+        [pitch_touch("t2", sender="other@b.example")],
+        MONTH,
+    )
+    store.hold(*other)
+    store.hold([held_mail("m1")], [pitch_answer()], [pitch_touch()], MONTH)
+    store.unhold(iter(["m1", "unheard-of"]))
+    assert store.recall(SAM, ANN, "<m1@seller.example>") == Memory()
+    assert [mail.id for mail in store.held()] == ["m2"]
+    assert [answer.id for answer in store.answers()] == ["a2"]
+    assert store.recall("other@b.example", ANN, "").touches == 1
+
+
+def test_unhold_keeps_an_answer_that_left(store: Store) -> None:
+    store.hold([held_mail()], [pitch_answer()], [], MONTH)
+    store.claim_answer(NOW)
+    store.unhold(["m1"])
+    assert store.held() == []
+    assert state_of(store) == "sending"
+
+
+# the folder
+
+
+def test_held_lists_by_recipient_time_and_state_oldest_first(store: Store) -> None:
+    hour = timedelta(hours=1)
+    mails = [
+        held_mail("m3", received_at=NOW + 2 * hour),
+        held_mail("m1", received_at=NOW, recipient="Ann@Example.com"),
+        held_mail("m2", received_at=NOW + hour, recipient="bob@example.com"),
+        held_mail("m4", received_at=NOW + 3 * hour),
+    ]
+    store.hold(mails, [], [], MONTH)
+    store.discard("m4")
+
+    def ids(*arguments: Any, **named: Any) -> list[str]:
+        return [mail.id for mail in store.held(*arguments, **named)]
+
+    assert ids() == ["m1", "m2", "m3"]
+    assert ids(ANN) == ["m1", "m3"]
+    assert ids(since=NOW + hour) == ["m2", "m3"]
+    assert ids("ANN@example.com", NOW + hour) == ["m3"]
+    assert ids(states=("held", "discarded")) == ["m1", "m2", "m3", "m4"]
+    assert ids(states=("released",)) == []
+
+
+@pytest.mark.parametrize(
+    ("prefix", "ids"),
+    [("a", ["ab1", "ab2"]), ("ab1", ["ab1"]), ("", []), ("A", []), ("%", []), ("b", ["b"])],
+)
+def test_find_by_the_beginning_of_an_id(store: Store, prefix: str, ids: list[str]) -> None:
+    store.hold([held_mail(one) for one in ("ab1", "ab2", "b")], [], [], MONTH)
+    store.discard("ab2")
+    assert [mail.id for mail in store.find(prefix)] == ids
+
+
+def _held(store: Store) -> None:
+    store.hold([held_mail()], [pitch_answer()], [], MONTH)
+
+
+def _releasing(store: Store) -> None:
+    _held(store)
+    store.claim_release("m1")
+
+
+def _released(store: Store) -> None:
+    _releasing(store)
+    store.finish_release("m1")
+
+
+def _discarded(store: Store) -> None:
+    _held(store)
+    store.discard("m1")
+
+
+STATES = {"held": _held, "releasing": _releasing, "released": _released, "discarded": _discarded}
+STEPS: dict[str, Callable[[Store], object]] = {
+    "claim": lambda store: store.claim_release("m1"),
+    "again": lambda store: store.claim_release("m1", again=True),
+    "finish": lambda store: store.finish_release("m1"),
+    "abandon": lambda store: store.abandon_release("m1"),
+    "discard": lambda store: store.discard("m1"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("state", STATES)
+def test_every_step_from_every_state(store: Store, state: str, step: str) -> None:
+    allowed = {
+        ("held", "claim"): "releasing",
+        ("held", "again"): "releasing",
+        ("held", "discard"): "discarded",
+        ("releasing", "again"): "releasing",
+        ("releasing", "finish"): "released",
+        ("releasing", "abandon"): "held",
+    }
+    STATES[state](store)
+    answered = STEPS[step](store)
+    (mail,) = store.find("m1")
+    assert mail.state == allowed.get((state, step), state)
+    if step in ("claim", "again", "discard"):
+        assert answered == (mail if (state, step) in allowed else None)
+
+
+def test_steps_of_a_mail_that_is_not_there(store: Store) -> None:
+    assert [step(store) for step in STEPS.values()] == [None] * len(STEPS)
+
+
+def test_release_allows_the_sender_for_this_recipient_and_cancels(store: Store) -> None:
+    store.set_contact(SAM, "blocked", "cli", ANN)
+    later = NOW + MONTH
+    store.hold([held_mail()], [pitch_answer(state="shadow")], [], MONTH)
+    store.hold([], [pitch_answer("a2", "m2", created_at=later)], [], MONTH)
+    store.hold([], [pitch_answer("a3", "m3", recipient="bob@example.com")], [], MONTH)
+    store.claim_release("m1")
+    store.finish_release("m1")
+    assert store.recall(SAM, ANN, "").standing == "allowed"
+    assert store.recall(SAM, "bob@example.com", "").standing is None
+    assert store.contacts()[0].source == "release"
+    assert [state_of(store, one) for one in ("a1", "a2", "a3")] == [
+        "cancelled",
+        "cancelled",
+        "planned",
+    ]
+
+
+def test_release_of_a_null_sender_allows_nobody(store: Store) -> None:
+    store.hold([held_mail(mail_from="")], [pitch_answer(sender="")], [], MONTH)
+    store.claim_release("m1")
+    store.finish_release("m1")
+    assert store.contacts() == []
+    assert state_of(store) == "cancelled"
+    assert store.find("m1")[0].state == "released"
+
+
+@pytest.mark.parametrize(
+    ("state", "becomes"),
+    [("planned", "cancelled"), ("shadow", "cancelled"), ("sent", "sent"), ("withheld", "withheld")],
+)
+def test_discard_cancels_the_answer_of_this_mail(
+    store: Store, state: AnswerState, becomes: str
+) -> None:
+    store.hold([held_mail()], [pitch_answer(state=state)], [], MONTH)
+    store.hold([], [pitch_answer("a2", "m2", recipient="bob@example.com")], [], MONTH)
+    assert store.discard("m1") is not None
+    assert state_of(store) == becomes
+    assert state_of(store, "a2") == "planned"
+
+
+# contacts
+
+
+def test_contacts(store: Store) -> None:
+    store.set_contact("Zoe@B.example", "known", "import")
+    store.set_contact("@b.example", "blocked", "cli", "Ann@example.com")
+    store.set_contact("zoe@b.example", "allowed", "cli", "bob@example.com")
+
+    def keys(recipient: str | None = None) -> list[tuple[str, str]]:
+        return [(one.address, one.recipient) for one in store.contacts(recipient)]
+
+    domain, everyone, bob = ("@b.example", ANN), ("zoe@b.example", ""), "bob@example.com"
+    assert keys() == [domain, everyone, ("zoe@b.example", bob)]
+    assert keys("ANN@example.com") == [domain, everyone]
+    assert store.forget("ZOE@b.example") is True
+    assert store.forget("zoe@b.example") is False
+    assert keys() == [domain, ("zoe@b.example", bob)]
+
+
+@pytest.mark.parametrize(
+    ("address", "recipient", "cancelled"),
+    [
+        (SAM, "", True),
+        ("SAM@seller.example", "ANN@example.com", True),
+        ("@seller.example", "", True),
+        ("@Seller.example", ANN, True),
+        (SAM, "bob@example.com", False),
+        ("@example", "", False),
+        ("@s_ller.example", "", False),
+        ("am@seller.example", "", False),
+    ],
+)
+@pytest.mark.parametrize("standing", ["allowed", "blocked", "known"])
+def test_a_decision_cancels_what_is_planned(
+    store: Store, address: str, recipient: str, cancelled: bool, standing: Any
+) -> None:
+    store.hold([], [pitch_answer()], [], MONTH)
+    store.set_contact(address, standing, "cli", recipient)
+    assert state_of(store) == ("cancelled" if cancelled else "planned")
+
+
+def test_a_decision_leaves_what_left(store: Store) -> None:
+    store.hold([], [pitch_answer()], [], MONTH)
+    store.claim_answer(NOW)
+    store.set_contact(SAM, "blocked", "cli")
+    assert state_of(store) == "sending"
+
+
+# answers
+
+
+def test_answers_by_held_mail(store: Store) -> None:
+    store.hold([], [pitch_answer("a2", "m2", created_at=NOW + MONTH)], [], MONTH)
+    store.hold([], [pitch_answer("a1", "m1", recipient="bob@example.com")], [], MONTH)
+    assert [answer.id for answer in store.answers()] == ["a1", "a2"]
+    assert [answer.id for answer in store.answers(iter(["m2", "m9"]))] == ["a2"]
+    assert store.answers([]) == []
+    assert len(store.answers([f"m{number}" for number in range(40_000)])) == 2
+
+
+def test_claiming_takes_the_longest_due_once(store: Store) -> None:
+    minute = timedelta(minutes=1)
+    for number in (2, 1, 3):
+        recipient = f"r{number}@example.com"
+        due_at = NOW + number * minute
+        answer = pitch_answer(f"a{number}", recipient=recipient, due_at=due_at)
+        store.hold([], [answer], [], MONTH)
+    assert store.claim_answer(NOW) is None
+    first, second = (store.claim_answer(NOW + 2 * minute) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert (first.id, second.id) == ("a1", "a2")
+    assert (first.state, first.attempts) == ("sending", 1)
+    assert first in store.answers()
+    assert store.claim_answer(NOW + 2 * minute) is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "state", "becomes"),
+    [
+        ("sending", "sent", "sent"),
+        ("sending", "failed", "failed"),
+        ("sending", "in-doubt", "in-doubt"),
+        ("sending", "planned", "planned"),
+        ("sending", "cancelled", "cancelled"),
+        ("in-doubt", "sent", "sent"),
+        ("in-doubt", "failed", "failed"),
+        ("in-doubt", "planned", "in-doubt"),
+        ("planned", "sent", "planned"),
+        ("sent", "planned", "sent"),
+        ("cancelled", "planned", "cancelled"),
+    ],
+)
+def test_settling(store: Store, origin: AnswerState, state: str, becomes: str) -> None:
+    store.hold([], [pitch_answer(state=origin)], [], MONTH)
+    later = NOW + timedelta(hours=1)
+    store.settle_answer("a1", state, "450 later", later)
+    (answer,) = store.answers()
+    assert answer.state == becomes
+    settled = state == becomes
+    assert answer.last_error == ("450 later" if settled else "")
+    assert answer.due_at == (later if settled else NOW)
+
+
+def test_settling_without_a_time_keeps_it_and_an_unknown_state_is_refused(store: Store) -> None:
+    store.hold([], [pitch_answer(state="sending")], [], MONTH)
+    with pytest.raises(ValueError, match="'done' is no state"):
+        store.settle_answer("a1", "done")
+    store.settle_answer("a1", "planned")
+    assert store.answers()[0].due_at == NOW
+
+
+def test_what_a_dead_process_was_sending_is_in_doubt(store: Store) -> None:
+    store.hold([], [pitch_answer()], [], MONTH)
+    store.hold([], [pitch_answer("a2", recipient="bob@example.com")], [], MONTH)
+    store.claim_answer(NOW)
+    assert store.doubt_unfinished() == 1
+    assert store.doubt_unfinished() == 0
+    assert (state_of(store, "a1"), state_of(store, "a2")) == ("in-doubt", "planned")
+
+
+# digests and deliveries
+
+
+def test_digests(store: Store) -> None:
+    assert store.last_digest(ANN) is None
+    store.record_digest(ANN, NOW, 3)
+    store.record_digest("Ann@example.com", NOW - MONTH, 1)
+    store.record_digest(ANN, NOW, 4)
+    assert store.last_digest("ANN@example.com") == NOW
+    assert store.last_digest("bob@example.com") is None
+
+
+def test_deliveries(store: Store) -> None:
+    assert store.delivered("ab", [ANN]) == frozenset()
+    store.note_delivered("ab", [ANN, "Bob@example.com"])
+    store.note_delivered("ab", [ANN])
+    store.note_delivered("ab", [])
+    asked = ["ANN@example.com", "bob@example.com", "eve@example.com"]
+    assert store.delivered("ab", asked) == {"ANN@example.com", "bob@example.com"}
+    assert store.delivered("cd", asked) == frozenset()
+    assert store.delivered("ab", []) == frozenset()
+
+
+def test_old_deliveries_are_forgotten(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Early(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - timedelta(days=7, seconds=1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deliveries, "datetime", Early)
+        store.note_delivered("ab", [ANN])
+        assert store.delivered("ab", [ANN]) == {ANN}
+    assert store.delivered("ab", [ANN]) == frozenset()
+    store.note_delivered("cd", [ANN])
+    raw = sqlite3.connect(path)
+    assert raw.execute("SELECT sha256 FROM deliveries").fetchall() == [("cd",)]
+    raw.close()
+
+
+# faults
+
+
+def test_a_locked_database_is_a_store_error_with_a_way_out(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    store = Store.open(f"sqlite:///{path}")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match=r"raincheck\.db: database is locked; another process"):
+        store.note_touches([pitch_touch()])
+    assert store.recall(SAM, ANN, "").touches == 0  # a reader does not wait
+    other.close()
+    store.close()
+
+
+def test_no_error_tells_what_was_in_the_row(store: Store, path: Path) -> None:
+    raw = sqlite3.connect(path)
+    raw.execute("DROP TABLE touches")
+    raw.close()
+    with pytest.raises(StoreError) as caught:
+        store.note_touches([pitch_touch(subject="a secret offer")])
+    cause = caught.value.__cause__
+    assert "no such table: touches" in str(caught.value)
+    assert "secret" not in f"{caught.value} {cause}"
+    assert cause is not None
+
+
+# several at once
+
+
+def test_eight_threads_hold_one_pitch_one_answer(store: Store) -> None:
+    def hold(number: int) -> str:
+        answer = pitch_answer(f"a{number}", f"m{number}", message_id="<same@seller.example>")
+        return store.hold([held_mail(f"m{number}")], [answer], [], MONTH)[0].state
+
+    with ThreadPoolExecutor(8) as pool:
+        states = sorted(pool.map(hold, range(8)))
+    assert states == ["planned"] + ["withheld"] * 7
+    assert len(store.held()) == 8
+
+
+def _in_processes(target: Callable[..., None], path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(4)
+    workers = [spawn.Process(target=target, args=(str(path), barrier, n)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(90)
+        worker.kill()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+
+
+def _reserve(path: str, barrier: Any, worker: int) -> None:
+    store = Store.open(f"sqlite:///{path}")
+    for number in range(20):
+        barrier.wait(60)  # all four ask for the same slot at the same instant
+        answer = pitch_answer(f"a{worker}-{number}", recipient=f"r{number}@example.com")
+        store.hold([], [answer], [], MONTH)
+    store.close()
+
+
+def test_four_processes_hold_one_pitch_one_answer(store: Store, path: Path) -> None:
+    _in_processes(_reserve, path)
+    answers = store.answers()
+    planned = [answer.recipient for answer in answers if answer.state == "planned"]
+    assert len(answers) == 80
+    assert sorted(planned) == sorted(f"r{number}@example.com" for number in range(20))
+
+
+def _increment(path: str, barrier: Any, worker: int) -> None:
+    opened = database.Database.open(f"sqlite:///{path}")
+    barrier.wait(60)
+    for _ in range(60):
+        with opened.write() as connection:
+            items = connection.execute(text("SELECT items FROM digests")).scalar_one()
+            connection.execute(text("UPDATE digests SET items = :n"), {"n": items + 1})
+    opened.close()
+
+
+def test_no_update_of_four_processes_is_lost(store: Store, path: Path) -> None:
+    store.record_digest(ANN, NOW, 0)
+    _in_processes(_increment, path)
+    raw = sqlite3.connect(path)
+    assert raw.execute("SELECT items FROM digests").fetchall() == [(240,)]
+    raw.close()
+
+
+def _claim(path: str, barrier: Any, worker: int) -> None:
+    store = Store.open(f"sqlite:///{path}")
+    barrier.wait(60)
+    while answer := store.claim_answer(NOW):
+        store.settle_answer(answer.id, "sent", f"by {worker}")
+    store.close()
+
+
+def test_four_outboxes_claim_each_answer_once(store: Store, path: Path) -> None:
+    for number in range(24):
+        answer = pitch_answer(f"a{number}", recipient=f"r{number}@example.com")
+        store.hold([], [answer], [], MONTH)
+    _in_processes(_claim, path)
+    assert {(answer.state, answer.attempts) for answer in store.answers()} == {("sent", 1)}
+
+
+KILLED = """
+import os, signal, sys
+from datetime import timedelta
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_store import held_mail, pitch_answer, pitch_touch
+from gateway.memory import contacts
+from gateway.memory.store import Store
+from gateway.quarantine.folder import MaildirFolder
+
+here = Path(sys.argv[1])
+store = Store.open(f"sqlite:///{here / 'raincheck.db'}")
+path = MaildirFolder(here / "folder").store("ann@example.com", b"pitch")
+if sys.argv[3] == "before":
+    contacts.touch = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+mails = [held_mail("m1", path=str(path)), held_mail("m2", path=str(path))]
+store.hold(mails, [pitch_answer()], [pitch_touch()], timedelta(days=30))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_kill_minus_nine_leaves_all_or_nothing(tmp_path: Path, when: str) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(Path(__file__).parent), when]
+    done = subprocess.run(command, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len([path for path in (tmp_path / "folder").rglob("*") if path.is_file()]) == 1
+    store = Store.open(f"sqlite:///{tmp_path / 'raincheck.db'}")
+    kept = (len(store.held()), len(store.answers()), store.recall(SAM, ANN, "").touches)
+    store.close()
+    assert kept == ((2, 1, 1) if when == "after" else (0, 0, 0))
