@@ -10,13 +10,14 @@ import re
 import unicodedata
 from dataclasses import dataclass, fields
 from email.errors import HeaderParseError
-from email.header import decode_header, make_header
+from email.header import decode_header
 
 from classifier.message import Mailbox
 from replies.courtesy import Occasion
 
 MAX_NAME = 64
 MAX_SUBJECT = 120
+_ENCODED_WORD = re.compile(r"=\?[^?\s]+\?[bq]\?[^?]*\?=", re.IGNORECASE)
 _FIRST_NAME = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)?")
 _PREFIXES = re.compile(r"(?:(?:re|aw|sv|fwd?|wg|auto)(?:\[\d+\])?\s*:\s*)+", re.IGNORECASE)
 
@@ -59,11 +60,22 @@ def clean(text: str, limit: int) -> str:
 
 
 def decoded(text: str) -> str:
-    """RFC 2047 decoding that gives the text back where it cannot be decoded."""
+    """RFC 2047 decoding, wherever an encoded word stands, as lenient as the email package's.
+
+    What cannot be decoded stays. Word by word: `decode_header` fails on a text that also holds
+    characters outside ASCII.
+    """
+    return _ENCODED_WORD.sub(lambda word: _decoded_word(word[0]), text)
+
+
+def _decoded_word(word: str) -> str:
     try:
-        return str(make_header(decode_header(text)))
-    except (HeaderParseError, UnicodeError, LookupError, ValueError):
-        return text
+        return "".join(
+            part if isinstance(part, str) else part.decode(charset or "ascii", "replace")
+            for part, charset in decode_header(word)
+        )
+    except (HeaderParseError, LookupError, ValueError):
+        return word
 
 
 def _visible(char: str) -> bool:

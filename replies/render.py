@@ -32,7 +32,7 @@ from replies.fields import is_plain_address
 
 SHIPPED = Path(__file__).with_name("templates")
 MAX_TEXT = 2000  # characters; one short note (RFC 3834 §3.2)
-MAX_REFERENCES = 900  # octets; a line may not pass 998 (RFC 5322 §2.1.1), unfolders may
+MAX_REFERENCES = 900  # octets; no line may pass 998 (RFC 5322 §2.1.1), not even unfolded
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,120}@[!-;=?-~]{1,120}>")
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 _FORBIDDEN = re.compile(  # C0, DEL, C1; bidi controls, U+2028 and U+2029; surrogates
@@ -140,8 +140,8 @@ def _headers(
     if not _HOSTNAME.fullmatch(hostname):
         raise RenderError("the gateway's hostname cannot stand in a Message-ID")
     token = hashlib.sha256(f"{answer_id}@{hostname}".encode()).hexdigest()[:32]
-    yield "From", Address(_checked(context.name), addr_spec=occasion.recipient)
-    yield "To", Address(addr_spec=occasion.sender)
+    yield "From", _address(occasion.recipient, _checked(context.name))
+    yield "To", _address(occasion.sender)
     yield "Subject", _checked(_subject(context))
     yield "Message-ID", _checked_id(f"<{answer_id}@{hostname}>")
     if _valid_id(occasion.message.message_id):
@@ -151,6 +151,11 @@ def _headers(
     yield "Precedence", "bulk"
     yield "X-Auto-Response-Suppress", "All"
     yield LOOP_FIELD, token
+
+
+def _address(address: str, name: str = "") -> Address:
+    local, _, domain = address.rpartition("@")
+    return Address(name, local, domain)  # addr_spec= refuses what SMTPUTF8 allows
 
 
 def _checked(value: str) -> str:
@@ -220,7 +225,7 @@ def _verify(content: bytes, names: list[str], occasion: Occasion, text: str) -> 
     for name, address in (("To", occasion.sender), ("From", occasion.recipient)):
         if [written.addr_spec for written in mail[name].addresses] != [address]:
             raise RenderError(f"{name} would not be {address} alone")
-    if mail.is_multipart() or mail.get_content().replace("\r\n", "\n") != text:
+    if mail.get_content_type() != "text/plain" or mail.get_content().replace("\r\n", "\n") != text:
         raise RenderError("the text did not survive being written as a mail")
 
 
