@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from email import message_from_bytes
+from email import message_from_string
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
@@ -212,13 +212,10 @@ def _serialise(
 
 def _verify(content: bytes, names: list[str], occasion: Occasion, text: str) -> None:
     """Read the mail back as its receiver would and hold it against what was meant."""
-    head = content.partition(b"\r\n\r\n")[0]
-    if b"\r" in content.replace(b"\r\n", b"") or b"\n" in content.replace(b"\r\n", b""):
-        raise RenderError("a bare CR or LF in the answer")
-    written = [line.partition(b":")[0].decode() for line in re.split(rb"\r\n(?![ \t])", head)]
-    if Counter(written) != Counter([*names, "Date", *_BODY_FIELDS]):
-        raise RenderError("the answer would have other header fields than meant")
-    mail = message_from_bytes(content, policy=SMTP)
+    _verify_octets(content, names)
+    if not (content.isascii() or _needs_utf8(occasion)):
+        raise RenderError("octets outside ASCII in an answer that needs none")
+    mail = message_from_string(content.decode(), policy=SMTP)
     for name, value in mail.items():
         if _FORBIDDEN.search(str(value)) or _FORBIDDEN.search(decoded(str(value))):
             raise RenderError(f"{name} holds a control or direction character")
@@ -227,6 +224,16 @@ def _verify(content: bytes, names: list[str], occasion: Occasion, text: str) -> 
             raise RenderError(f"{name} would not be {address} alone")
     if mail.get_content_type() != "text/plain" or mail.get_content().replace("\r\n", "\n") != text:
         raise RenderError("the text did not survive being written as a mail")
+
+
+def _verify_octets(content: bytes, names: list[str]) -> None:
+    """CRLF line ends only, and exactly these header fields besides Date and those of the body."""
+    if set(b"\r\n") & set(content.replace(b"\r\n", b"")):
+        raise RenderError("a bare CR or LF in the answer")
+    head = content.partition(b"\r\n\r\n")[0]
+    written = [line.partition(b":")[0].decode() for line in re.split(rb"\r\n(?![ \t])", head)]
+    if Counter(written) != Counter([*names, "Date", *_BODY_FIELDS]):
+        raise RenderError("the answer would have other header fields than meant")
 
 
 def check_templates(folder: Path) -> list[str]:

@@ -215,6 +215,7 @@ def test_the_original_trap_is_real_or_mended_but_never_ours() -> None:
         lambda content: content.replace(b"From: Alex Example <alex@", b"From: <alec@"),
         lambda content: content.replace(b"A quick", b"=?utf-8?q?a=0Db?="),
         lambda content: content.replace(b"A quick", "A \u202e quick".encode()),
+        lambda content: content.replace(b"A quick", "Ä quick".encode()),
         lambda content: content.replace(b"Hello", b"Hallo"),
         lambda content: content.replace(b"Hello", b"\nHello"),
         lambda content: content.replace(b"text/plain", b"multipart/mixed"),
@@ -258,6 +259,10 @@ def test_an_international_address_is_written_for_smtputf8() -> None:
     composed = written(occasion(from_(zoe), sender=zoe, smtputf8=True))
     assert f"To: {zoe}\r\n".encode() in composed.content
     assert field_names(composed) == Counter(FIELDS)
+    alex = "älex@example.com"
+    message = replace(PLAIN, to=(Mailbox("", alex),))
+    composed = written(occasion(message, recipient=alex, smtputf8=True), "Älex Example")
+    assert f"<{alex}>\r\n".encode() in composed.content
 
 
 @pytest.mark.parametrize(
