@@ -27,7 +27,9 @@ _ALIASES = {
     "iso-8859-8-i": "iso-8859-8",
     "iso-8859-8-e": "iso-8859-8",
     "utf8mb4": "utf-8",
-    "cp-850": "cp850",
+    "cp65001": "utf-8",
+    "default_charset": "",
+    "none": "",
 }
 # Codecs that are no charsets: "rot13" or "zlib" as a charset must not transform anything.
 _TEXT_CODEC = re.compile(
@@ -44,28 +46,44 @@ _NEWLINE = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 
 def decode(data: bytes, charset: str | None) -> tuple[str, str]:
     """The text, and what was wrong in words ('' when nothing was)."""
-    named = (charset or "").strip(" \"'").lower()
-    codec = _ALIASES.get(named, named)
-    if codec and _TEXT_CODEC.fullmatch(codec):
-        try:
-            return _scalar(data.decode(codec)), ""
-        except (LookupError, ValueError):
-            pass
-    text, guess = _guess(data)
-    if not named or (guess == "utf-8" and codec in ("us-ascii", "ascii")):
+    named = (charset or "").strip(" \"'\\").lower().removeprefix("charset=")
+    codec = _ALIASES.get(named, named).removeprefix("x-")
+    codec = _ALIASES.get(codec, codec)
+    if codec and _TEXT_CODEC.fullmatch(codec) and not _is_mislabelled(data, codec):
+        text = _read_as(data, codec, "strict")
+        if text is not None:
+            return text, ""
+    text, guess = _guess(data, codec)
+    if not codec or text.isascii() or (guess == "utf-8" and codec in ("us-ascii", "ascii")):
         return text, ""
     return text, f"not readable as charset {named[:40]!r}; read as {guess}"
 
 
-def _guess(data: bytes) -> tuple[str, str]:
+def _is_mislabelled(data: bytes, codec: str) -> bool:
+    """Plain ASCII labelled UTF-16 or UTF-32 reads as Chinese without any error."""
+    return codec.startswith(("utf-16", "utf-32", "utf16", "utf32")) and b"\x00" not in data
+
+
+def _read_as(data: bytes, codec: str, errors: str) -> str | None:
+    try:
+        return _scalar(data.decode(codec, errors))
+    except (LookupError, ValueError):
+        return None
+
+
+def _guess(data: bytes, codec: str) -> tuple[str, str]:
+    """A text at any price, and the name of the charset it was read in."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return _scalar(data.decode("utf-16", "replace")), "utf-16"
-    try:
-        return data.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError as error:
-        # A single bad octet late in UTF-8 text should not turn all of it into mojibake.
-        if error.start and _mostly_utf8(data):
-            return data.decode("utf-8", "replace"), "utf-8"
+    if (text := _read_as(data, "utf-8", "strict")) is not None:
+        return text, "utf-8"
+    # A few bad octets should not turn all of a text into mojibake.
+    if _TEXT_CODEC.fullmatch(codec) and codec not in ("utf-8", "us-ascii", "ascii"):
+        text = _read_as(data, codec, "replace")
+        if text is not None and text.count("\ufffd") < 0.1 * len(text):
+            return text, f"{codec} with gaps"
+    if _mostly_utf8(data):
+        return data.decode("utf-8", "replace"), "utf-8 with gaps"
     return data.decode("cp1252", "replace"), "windows-1252"
 
 

@@ -30,6 +30,7 @@ _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
 
 _CONFIG = ParserConfig(css=STRICT_CSS_PROFILE, display_links=False, display_images=False)
 _QUOTE_CLASSES = re.compile(r"\b(?:gmail_quote|protonmail_quote|yahoo_quoted|moz-cite)")
+_END = re.compile(r"</(?:body|html)\s{0,20}>", re.IGNORECASE)
 _DECLARATION = re.compile(r"\s*<\?xml[^<>]*\?>")
 _TAG = re.compile(r"<[!/?a-zA-Z][^<>]*>")
 _BREAK = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6]|p|div|tr)\b[^<>]*>", re.IGNORECASE)
@@ -72,8 +73,9 @@ def read_html(source: str) -> Page:
 
 
 def _laid_out(source: str) -> Page:
-    parser = lxml.html.HTMLParser()
-    root = lxml.html.fromstring(_DECLARATION.sub("", source, count=1), parser=parser)
+    # inscriptis forgets the text that follows a processing instruction (Word writes them).
+    parser = lxml.html.HTMLParser(remove_comments=True, remove_pis=True)
+    root = lxml.html.fromstring(_mended(source), parser=parser)
     if any("Excessive depth" in entry.message for entry in parser.error_log):
         # libxml2 stops at 256 levels and forgets what stands deeper.
         return Page(strip_tags(source), (), "the HTML is nested too deeply to be laid out")
@@ -82,7 +84,24 @@ def _laid_out(source: str) -> Page:
         for element in root.iter("blockquote", "div"):
             if _is_quotation(element):
                 _mark(element)
-    return Page(_with_marks(Inscriptis(root, _CONFIG).get_text()), links)
+    text = _with_marks(Inscriptis(root, _CONFIG).get_text())
+    return Page(text if text.strip(" \n*") else _described(root), links)
+
+
+def _described(root: Any) -> str:
+    """What a page of nothing but pictures says to a reader whose client does not load them."""
+    said = [image.get("alt") or image.get("title") or "" for image in islice(root.iter("img"), 200)]
+    return "\n".join(" ".join(words.split())[:500] for words in said if words.strip())
+
+
+def _mended(source: str) -> str:
+    """Without what makes libxml2 lose text: it drops all that follows the document's end tags
+    (mailing lists append their footer there) or an unclosed comment."""
+    source = _DECLARATION.sub("", _END.sub("", source), count=1)
+    unclosed = source.find("<!--", source.rfind("-->") + 1)
+    if unclosed < 0:
+        return source
+    return source[:unclosed] + source[unclosed:].replace("<!--", "")
 
 
 def _anchors(root: Any) -> tuple[Link, ...]:
@@ -142,7 +161,7 @@ def _without(source: str, opening: str, closing: str) -> str:
             # Unclosed: a browser would hide the rest, but losing a body is worse than noise.
             done = start + len(opening)
             break
-        done = end + len(closing)
+        done = source.find(">", end) + 1 or end + len(closing)
     return "".join([*kept, source[done:]])
 
 

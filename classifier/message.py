@@ -8,7 +8,8 @@ everywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Literal
 
@@ -26,6 +27,12 @@ __all__ = ["Attachment", "Header", "Limits", "Link", "Mailbox", "Message", "Pars
 Parse = Literal["ok", "partial", "failed"]
 """How much was read. `ok`: everything. `partial`: something is missing or was guessed, see
 `faults`. `failed`: neither a header field nor any text."""
+
+# Boundaries, part headers and encoded lines.
+_FURNITURE = re.compile(
+    rb"^(?:--[^\n]*|content-[a-z-]+:[^\n]*(?:\n[ \t][^\n]*)*|[^\s<>]{60,})$",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class _Reading:
         self.faults: list[str] = []
 
     def run(self) -> None:
-        octets = self.raw[: self.limits.octets]
+        octets = _first(self.raw, self.limits.octets)
         if len(octets) < len(self.raw):
             self.faults.append(f"only the first {self.limits.octets} octets were read")
         octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -85,8 +92,9 @@ class _Reading:
             self.body = self._structured(octets)
         except Exception as error:  # the parser raises whatever a hostile part provokes
             self.faults.append(f"the parts could not be read ({type(error).__name__})")
-            self.body = Body(text=_plainly(octets[self.head.body :]))
         self.faults += self.body.faults
+        if self.faults and not self.body.text.strip():
+            self.body = replace(self.body, text=_plainly(octets[self.head.body :]))
 
     def _structured(self, octets: bytes) -> Body:
         """The parser gets the fields that shape the parts and none of the rest: what the other
@@ -141,7 +149,17 @@ def _parse(reading: _Reading) -> Parse:
     return "partial" if reading.faults else "ok"
 
 
+def _first(raw: bytes, limit: int) -> bytes:
+    """The first octets; half of them from the body where the header alone exceeds the limit."""
+    if len(raw) <= limit:
+        return raw
+    end = min((at for at in (raw.find(b"\n\n"), raw.find(b"\r\n\r\n")) if at >= 0), default=0)
+    if end < limit:
+        return raw[:limit]
+    return raw[: limit // 2] + raw[end : end + limit // 2]
+
+
 def _plainly(octets: bytes) -> str:
-    """The body as it stands on the wire, where its parts cannot be told apart."""
-    text = clean(decode(octets[:200_000], "")[0])
-    return strip_tags(text) if "<html" in text.lower() else text
+    """The body as it stands on the wire, less what only a mail reader reads."""
+    text = clean(decode(_FURNITURE.sub(b"", octets)[:200_000], "")[0])
+    return (strip_tags(text) if "<html" in text.lower() else text).strip()

@@ -25,7 +25,6 @@ _DEFECTS = {
     "StartBoundaryNotFoundDefect": "a multipart lacks its boundary",
     "NoBoundaryInMultipartDefect": "a multipart names no boundary",
     "MultipartInvariantViolationDefect": "a multipart has no parts",
-    "InvalidMultipartContentTransferEncodingDefect": "a multipart is declared as encoded",
     "FirstHeaderLineIsContinuationDefect": "a part begins with a continuation line",
     "MisplacedEnvelopeHeaderDefect": "an mbox line stands in a header",
 }

@@ -124,8 +124,8 @@ def _leaf(part: Part, reading: _Reading) -> str:
         reading.found_text = True
         return _page(part, reading).text
     _attach(part, reading)
-    if shown and not attached and not reading.found_text:
-        # A first text that happens to bear a name is what the reader sees.
+    if shown and not attached and (not reading.found_text or part.get("Content-Disposition")):
+        # Mail clients show a named text in its place when it is inline or comes first.
         reading.found_text = True
         return _page(part, reading).text
     reading.spare.append(part)
@@ -170,6 +170,8 @@ def _page(part: Part, reading: _Reading) -> Page:
     page = read_html(text)
     if page.fault:
         reading.fault(part, page.fault)
+    if octets.strip() and not page.text.strip():
+        reading.fault(part, "the HTML shows no text")
     reading.links |= dict.fromkeys(page.links)
     return Page(clean(page.text))
 
@@ -193,16 +195,29 @@ def _octets(part: Part, reading: _Reading) -> bytes:
     reading.fault(part, "its base64 is broken")
     raw = part.get_payload()
     written = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else octets
-    if b" " in written.strip()[:200]:
-        return written  # plain words that only claim to be base64
     return _salvaged(written)
 
 
 def _salvaged(written: bytes) -> bytes:
-    """What base64 alphabet there is, as far as it makes whole octets."""
-    letters = _NOT_BASE64.sub(b"", written)
+    """What the base64 in it says, then what was appended in clear, as mailing lists do with their
+    footer; all of it as written when it only claims to be base64."""
+    lines = written.split(b"\n")
+    end = next((i for i, line in enumerate(lines) if line and not _is_base64(line)), len(lines))
+    letters = _NOT_BASE64.sub(b"", b"".join(lines[:end]))
     letters = letters[: len(letters) - (len(letters) % 4 == 1)]
-    return base64.b64decode(letters + b"=" * (-len(letters) % 4))
+    octets = base64.b64decode(letters + b"=" * (-len(letters) % 4))
+    sample = octets[:2000].translate(None, b"\t\n\r")
+    odd = sum(octet < 32 or octet > 126 for octet in sample)
+    if not octets or (b" " in written.strip() and odd > 0.3 * len(sample)):
+        return written
+    return b"\n".join([octets, *lines[end:]])
+
+
+def _is_base64(line: bytes) -> bool:
+    """Whether a line is base64, bar a few damaged octets if no space makes words of it."""
+    packed = b"".join(line.split())
+    strange = len(_NOT_BASE64.sub(b"", packed)) - len(packed.rstrip(b"="))
+    return strange == 0 or (b" " not in line.strip() and -strange < 0.2 * len(packed))
 
 
 def _unflowed(text: str) -> str:
