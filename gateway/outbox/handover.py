@@ -70,6 +70,16 @@ async def hand_over(
     except (OSError, ValueError) as fault:  # tls_ca missing or no certificate
         return Outcome("retry", _words(fault))
     try:
+        outcome = await _converse(client, answer, settings, patience)
+        await _leave(client)
+        return outcome
+    finally:
+        client.close()  # at once when cancelled: no time for a QUIT then
+
+
+async def _converse(client: SMTP, answer: Answer, settings: Answers, patience: Patience) -> Outcome:
+    """The whole conversation but for QUIT."""
+    try:
         await _open(client, settings)
         await _envelope(client, answer)
     except _Refused as fault:
@@ -78,10 +88,7 @@ async def hand_over(
         return _refusal(fault.code, fault.message)
     except (SMTPException, OSError, ValueError) as fault:
         return Outcome("retry", _words(fault), getattr(fault, "code", 0))
-    else:
-        return await _message(client, answer.content, patience)
-    finally:
-        await _leave(client)
+    return await _message(client, answer.content, patience)
 
 
 def _client(settings: Answers, hostname: str, patience: Patience) -> SMTP:
@@ -192,4 +199,3 @@ async def _leave(client: SMTP) -> None:
     """QUIT, not waiting long for the good-bye: the outcome stands already."""
     with contextlib.suppress(SMTPException, OSError, asyncio.TimeoutError):
         await client.quit(timeout=5)
-    client.close()

@@ -28,6 +28,10 @@ MAX_ATTEMPTS = 5
 _BACKOFF = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4))  # then the last again
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Outbox:
     """Sends what the store has planned.
 
@@ -43,12 +47,14 @@ class Outbox:
         *,
         poll: float = POLL_SECONDS,
         patience: Patience = PATIENT,
+        clock: Callable[[], datetime] = _now,
     ) -> None:
         self._store = store
         self._answers_for = answers_for
         self._hostname = hostname
         self._poll = poll
         self._patience = patience
+        self._clock = clock
         self._stopping = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -60,7 +66,7 @@ class Outbox:
         self._stopping = stop
         await self._doubt_unfinished()
         while not stop.is_set():
-            await self.send_due(datetime.now(UTC))
+            await self.send_due(self._clock())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._poll)
 
