@@ -110,9 +110,11 @@ class Recorder:
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        if "MAIL" in self.refuse:
+            return self.refuse["MAIL"]
         envelope.mail_from = address
         envelope.mail_options.extend(options)
-        return self.refuse.get("MAIL", "250 2.1.0 Ok")
+        return "250 2.1.0 Ok"
 
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
