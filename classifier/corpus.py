@@ -129,7 +129,7 @@ def _message(record: dict[str, Any]) -> Message:
     own, quoted, signature = body.split(str(record.get("body") or "")[: 2 * CAP])
     people = getaddresses([str(record.get("sender") or "")])
     return Message(
-        from_=tuple(Mailbox(name or address, address) for name, address in people),
+        from_=tuple(_mailbox(name, address) for name, address in people),
         subject=str(record.get("subject") or ""),
         own_text=own,
         quoted=quoted,
@@ -137,13 +137,18 @@ def _message(record: dict[str, Any]) -> Message:
     )
 
 
+def _mailbox(name: str, address: str) -> Mailbox:
+    # The record may know a name only, which the address parser then takes for an address.
+    return Mailbox(name, address) if "@" in address else Mailbox(name or address, "")
+
+
 def _example(message: Message, record: dict[str, Any], source: str, language: str) -> Example:
     label = record["label"]
     if label not in LABELS:
         raise ValueError(f"{record['id']}: label {label!r} is none of {', '.join(LABELS)}")
     identity = str(record["id"])
-    # Templates have no sender; those of one collection count as one, their author.
-    sender = _sender(message) or identity.rpartition("-")[0]
+    # Templates and newsletters have no sender here; those of one collection count as one.
+    sender = _sender(message) or "-".join(identity.split("-")[:2])
     return Example(
         id=identity,
         text=normalise(message),

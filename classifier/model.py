@@ -28,10 +28,11 @@ SERIES = "2026.11"
 """First half of a model's id: when its text rules and labels were settled."""
 RETRAIN = "retrain it: raincheck model train --data FOLDER --out FOLDER"
 
-LEAST_WORDS = 4
-"""A mail with fewer words that the model knows says too little to be judged by them."""
+ENOUGH = 24
+"""Known words and word pairs from which a mail is judged by them alone. A shorter one says less,
+and is drawn towards `NOTHING_SAID`: two words are no ground to hold a mail on."""
 NOTHING_SAID: dict[Label, float] = {"pitch": 0.02, "personal": 0.9, "bulk": 0.05, "junk": 0.03}
-"""What is said of such a mail: deliver it."""
+"""What is said of an empty mail: deliver it."""
 
 
 class ModelError(Exception):
@@ -82,11 +83,13 @@ class Model:
         """The verdict on one mail."""
         text = normalise(message)
         row = self._features.transform([text])
-        if int((row.indices < len(self._words)).sum()) < LEAST_WORDS:
-            return Verdict("personal", NOTHING_SAID["pitch"], dict(NOTHING_SAID), self.id)
         shares = self._linear.predict_proba(row)[0].astype("float64")
         shares /= shares.sum()
-        probabilities = {label: float(p) for label, p in zip(LABELS, shares, strict=True)}
+        said = min(1.0, int((row.indices < len(self._words)).sum()) / ENOUGH)
+        probabilities = {
+            label: said * float(p) + (1 - said) * NOTHING_SAID[label]
+            for label, p in zip(LABELS, shares, strict=True)
+        }
         return Verdict(
             label=max(LABELS, key=lambda label: probabilities[label]),
             score=probabilities["pitch"],
@@ -162,10 +165,14 @@ def _manifest(path: Path) -> Manifest:
 def _unpickle(file: Path, content: bytes) -> Any:
     import joblib
     from sklearn.exceptions import InconsistentVersionWarning
+    from sklearn.pipeline import Pipeline
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", InconsistentVersionWarning)
         try:
-            return joblib.load(io.BytesIO(content))
+            pipeline = joblib.load(io.BytesIO(content))
         except Exception as error:
             raise ModelError(f"{file}: cannot be loaded ({error}); {RETRAIN}") from error
+    if not isinstance(pipeline, Pipeline):
+        raise ModelError(f"{file}: holds no model of ours; {RETRAIN}")
+    return pipeline

@@ -42,21 +42,23 @@ _MONEY = re.compile(
     re.IGNORECASE,
 )
 _PERCENT = re.compile(r"\d[\d.,]{0,8} ?(?:%|percent\b)", re.IGNORECASE)
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 _PHONE = re.compile(r"\+?\(?\d[\d()./ -]{7,20}\d")
 _NUMBER = re.compile(r"\w{0,20}\d[\w.,:/-]{0,40}")
 _DOMAIN = re.compile(
     r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,5}\.[a-z]{2,10}(?:[/:?#]\S*)?\Z", re.IGNORECASE
 )
 _GREETING = re.compile(
-    r"(?P<word>hi|hello|hey|dear|hallo|greetings|good (?:morning|afternoon|evening|day))\b[ ,]{0,3}"
-    r"(?P<name>(?:[\w.'’-]{1,30}[ ,/]{0,2}){0,4}?)(?P<end>[,!:;.–-]{0,3})\Z",
+    r"\s{0,8}(?P<word>hi|hello|hey|dear|hallo|greetings|good (?:morning|afternoon|evening|day))"
+    r"(?P<name>(?:[ ,/]{1,3}[\w.'-]{1,30}){1,5}?)[ ]?(?P<end>[,!:;.–-]|\Z)",
     re.IGNORECASE,
 )
+_JOINS = frozenset({"and", "or", "von", "van", "de", "der", "mr", "mrs", "ms", "dr"})
 _NOT_NAMES = frozenset(
     """
     all there team everyone everybody folks guys sir madam sirs friend friends customer customers
     colleague colleagues business owner manager valued partner partners client supplier buyer
-    purchasing webmaster website marketing sales user users member subscriber list or and the my
+    purchasing webmaster website marketing sales user users member subscriber list the my
     beloved dear one again hiring recruiter editor gentlemen ladies experts developers community
     """.split()  # noqa: SIM905
 )
@@ -69,6 +71,7 @@ _ADDED = re.compile(
     r"more majordomo info at|scanned by|-+begin pgp|-+end pgp|hash: sha)",
     re.IGNORECASE,
 )
+_ATTRIBUTION = re.compile(r".{0,200}\b(?:wrote|writes|schrieb):?\Z")
 _RULER = re.compile(r"\s{0,4}[_=*~-]{5,}")
 _LIST_FOOTER = re.compile(
     r"mailing list|listinfo|yahoo! groups|sf\.net email|sourceforge|"
@@ -82,9 +85,8 @@ _LINK_BRACKETS = re.compile(r"<(?:https?|mailto|ftp):[^<>\s]{1,2000}>")
 def normalise(message: Message) -> str:
     """The text that is judged; '' when the mail says nothing."""
     own = message.own_text if message.own_text.strip() else message.quoted
-    signature = message.signature[:SIGNATURE_CAP] if own.strip() else ""
     names = name_tokens((*message.from_, *message.to))
-    parts = (subject(message.subject), own[:CAP], signature)
+    parts = (subject(message.subject), own[:CAP], message.signature[:SIGNATURE_CAP])
     lines = [line for part in parts for line in (*_kept_lines(part), "")]
     return "\n".join(_neutral(_without_name(line), names) for line in lines).strip()[:CAP]
 
@@ -115,20 +117,27 @@ def _kept_lines(text: str) -> list[str]:
         if _RULER.match(line) and _LIST_FOOTER.search(" ".join(lines[at : at + 5])[:600]):
             skip = 6
         skip = max(0, skip - 1)
-        if not skip and not _ADDED.match(line.strip(" \t*>")):
+        bare = line.strip(" \t*>")
+        if not (skip or _ADDED.match(bare) or _ATTRIBUTION.match(bare)):
             kept.append(line)
     return kept
 
 
 def _without_name(line: str) -> str:
     """The greeting without whom it greets: a name there says nothing of the sender's intent."""
-    stripped = line.strip()
-    if len(stripped) > 80:
+    match = _GREETING.match(line)
+    if match is None or not _is_name(match["name"], alone=not line[match.end() :].strip()):
         return line
-    match = _GREETING.match(stripped)
-    if match is None or _NOT_NAMES & set(re.findall(r"\w+", match["name"].lower())):
-        return line
-    return match["word"] + match["end"]
+    return match["word"] + match["end"] + line[match.end() :]
+
+
+def _is_name(text: str, *, alone: bool) -> bool:
+    """Whether a greeting goes on with names: capitals, or two words at most that end the line."""
+    words = re.findall(r"[^\W_]+", text)
+    said = [word for word in words if word.lower() not in _JOINS]
+    if not said or any(word.lower() in _NOT_NAMES for word in said):
+        return False
+    return all(word[0].isupper() for word in said) or (alone and len(words) <= 2)
 
 
 def _neutral(line: str, names: frozenset[str]) -> str:
@@ -136,6 +145,7 @@ def _neutral(line: str, names: frozenset[str]) -> str:
     text = " ".join(word for word in words if word)
     text = _MONEY.sub(" xxmoneyxx ", text)
     text = _PERCENT.sub(" xxpercentxx ", text)
+    text = _DATE.sub(" xxnumberxx ", text)
     text = _PHONE.sub(" xxphonexx ", text)
     return _NUMBER.sub(" xxnumberxx ", text)
 
