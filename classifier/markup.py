@@ -159,7 +159,7 @@ def _without(source: str, opening: str, closing: str) -> str:
         end = lowered.find(closing, start)
         if end < 0:
             # Unclosed: a browser would hide the rest, but losing a body is worse than noise.
-            done = start + len(opening)
+            done = source.find(">", start) + 1 or start + len(opening)
             break
         done = source.find(">", end) + 1 or end + len(closing)
     return "".join([*kept, source[done:]])

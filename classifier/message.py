@@ -162,4 +162,4 @@ def _first(raw: bytes, limit: int) -> bytes:
 def _plainly(octets: bytes) -> str:
     """The body as it stands on the wire, less what only a mail reader reads."""
     text = clean(decode(_FURNITURE.sub(b"", octets)[:200_000], "")[0])
-    return (strip_tags(text) if "<html" in text.lower() else text).strip()
+    return (strip_tags(text) if "</" in text else text).strip()
