@@ -78,7 +78,7 @@ def test_what_the_standard_library_writes() -> None:
     [
         ("Forty chairs, please.", "<p>Forty chairs, please.</p>", "Forty chairs, please."),
         ("", "<p>Forty chairs</p>", "Forty chairs"),
-        ("Your program cannot show HTML.", "<p>Forty <b>chairs</b> by May</p>", "Forty chairs by May"),
+        ("Your program cannot show HTML.", "<p>Forty <b>chairs</b>, May</p>", "Forty chairs, May"),
         ("Botany herring quilt", "<p>Buy our list of makers</p>", "Buy our list of makers"),
         ("Forty chairs", "<img src=x>", "Forty chairs"),
     ],
