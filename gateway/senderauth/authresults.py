@@ -70,6 +70,8 @@ def _from_domain(message: Message) -> str:
 def _parse(text: str) -> Any:
     if len(text) > MAX_LENGTH:
         raise ValueError("field too long")
+    # Many servers end the field with a semicolon, which RFC 8601 §2.2 does not allow for.
+    text = text.rstrip().removesuffix(";")
     context = FeatureContext(dmarc, arc)
     return _StrictHeader.parse_value(context, " ".join(text.split()))
 

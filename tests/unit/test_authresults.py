@@ -29,6 +29,7 @@ def passed(*values: str, sender: str = SENDER, message: Message = PLAIN) -> bool
         "mx.example.org; dmarc=pass header.from=seller.example",
         "mx.example.org 1; dmarc=pass (p=none dis=none) header.from=seller.example",
         "mx.example.org (our own) ; (really) dmarc=pass (policy=none) header.from=seller.example",
+        "mx.example.org; dmarc=pass header.from=seller.example;\r\n",
         "MX.EXAMPLE.ORG; DMARC=PASS HEADER.FROM=SELLER.EXAMPLE",
         "backup.example.org; dmarc=pass header.from=seller.example",
         "mx.example.org; dkim=pass (2048-bit key; unprotected) header.d=seller.example header.s=s1",
@@ -55,6 +56,7 @@ def test_an_aligned_pass(value: str) -> None:
         ";",
         "mx.example.org",
         "mx.example.org; none",
+        "mx.example.org; dmarc=pass header.from=seller.example;;",
         # whose word it is
         "mx.example.org.evil.net; dmarc=pass header.from=seller.example",
         "evil.mx.example.org; dmarc=pass header.from=seller.example",
