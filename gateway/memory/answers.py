@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, select, update
 
-from gateway.memory.rows import Answer, AnswerState, fold
+from gateway.memory.rows import Answer, AnswerState, fold, withheld
 from gateway.memory.tables import answers
 
 _COLUMNS = [answers.c[field.name] for field in fields(Answer)]
@@ -44,15 +44,17 @@ def answered_at(connection: Connection, sender: str, recipient: str) -> datetime
     return newest
 
 
-def answered_before(connection: Connection, sender: str, recipient: str, message_id: str) -> bool:
-    """Whether this Message-ID has an answer, in whatever state but `withheld`: one that failed
-    or was cancelled is not tried again because the same mail comes in again."""
+def answered_before(connection: Connection, sender: str, message_id: str) -> bool:
+    """Whether this mail has an answer, in whatever state but `withheld` and in whose name ever:
+    one mail is answered once (RFC 3834 §3.1.3), also where the host in front splits it into a
+    transaction per recipient. One that failed or was cancelled is not tried again because the
+    same mail comes in again."""
     if not message_id:
         return False
     found = connection.execute(
         select(answers.c.id)
         .where(
-            _pair(sender, recipient),
+            answers.c.sender_key == fold(sender),
             answers.c.message_id == message_id,
             answers.c.state != "withheld",
         )
@@ -157,16 +159,15 @@ def _reserved(connection: Connection, answer: Answer, spacing: timedelta) -> Ans
 
 
 def _checked(connection: Connection, answer: Answer, spaced: datetime) -> Answer:
-    pair = (answer.sender, answer.recipient)
-    newest = answered_at(connection, *pair)
+    newest = answered_at(connection, answer.sender, answer.recipient)
     taken = {
         "answered-recently": newest is not None and newest > spaced,
-        "answered-before": answered_before(connection, *pair, answer.message_id),
+        "answered-before": answered_before(connection, answer.sender, answer.message_id),
     }
     reasons = tuple(code for code, holds in taken.items() if holds)
     if not reasons:
         return answer
-    return replace(answer, state="withheld", due_at=None, reasons=answer.reasons + reasons)
+    return withheld(answer, *reasons)
 
 
 def _cancel(connection: Connection, which: ColumnElement[bool], states: Sequence[str]) -> None:

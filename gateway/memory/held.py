@@ -43,6 +43,11 @@ def listed(
     return _mails(connection, query.order_by(held.c.received_at, held.c.id))
 
 
+def recipients(connection: Connection) -> list[str]:
+    query = select(held.c.recipient_key).where(held.c.state == "held").distinct()
+    return sorted(connection.execute(query).scalars())
+
+
 def find(connection: Connection, id_prefix: str) -> list[HeldMail]:
     query = select(*_COLUMNS).where(held.c.id >= id_prefix, held.c.id < id_prefix + _LAST_CHARACTER)
     return _mails(connection, query.order_by(held.c.id))

@@ -4,7 +4,7 @@ an answer have to say them again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -100,3 +100,16 @@ class Contact:
     standing: Standing
     source: str  # "cli", "release", "import"
     created_at: datetime
+
+
+def withheld(answer: Answer, *reasons: str) -> Answer:
+    """The same answer, not to be given for these reasons; its text is dropped."""
+    return replace(
+        answer,
+        state="withheld",
+        reasons=(*answer.reasons, *reasons),
+        subject="",
+        text="",
+        content=b"",
+        due_at=None,
+    )

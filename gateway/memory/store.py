@@ -55,7 +55,7 @@ class Store:
                 standing_why=contacts.why(contact) if contact else "",
                 touches=contacts.touch_count(connection, *pair),
                 answered_at=answer_rows.answered_at(connection, *pair),
-                answered_before=answer_rows.answered_before(connection, *pair, message_id),
+                answered_before=answer_rows.answered_before(connection, sender, message_id),
             )
 
     def hold(
@@ -98,6 +98,11 @@ class Store:
         """Held mails in these states, received at `since` or later, oldest first."""
         with self._database.read() as connection:
             return held.listed(connection, recipient, since, states)
+
+    def held_recipients(self) -> list[str]:
+        """Everyone for whom mail is held, by address."""
+        with self._database.read() as connection:
+            return held.recipients(connection)
 
     def find(self, id_prefix: str) -> list[HeldMail]:
         """Mails in any state whose id begins so. An empty prefix names none."""

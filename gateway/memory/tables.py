@@ -168,11 +168,10 @@ answers = Table(
     Index("answers_pair", "sender_key", "recipient_key", "updated_at"),
     Index("answers_due", "state", "due_at"),
     Index("answers_held", "held_id"),
-    # A repeated Message-ID never gets a second answer, whatever the code above it believes.
+    # One mail has one answer, whatever the code above it believes and whoever here received it.
     Index(
         "answers_slot",
         "sender_key",
-        "recipient_key",
         "message_id",
         unique=True,
         sqlite_where=text("message_id != '' AND state != 'withheld'"),

@@ -85,7 +85,7 @@ def upgrade() -> None:
     op.create_index(
         "answers_slot",
         "answers",
-        ["sender_key", "recipient_key", "message_id"],
+        ["sender_key", "message_id"],
         unique=True,
         sqlite_where=sa.text("message_id != '' AND state != 'withheld'"),
     )
