@@ -28,6 +28,12 @@ from config import units
 from config.units import Endpoint, Hours
 
 Duration = Annotated[timedelta, BeforeValidator(units.duration)]
+Limit = Annotated[
+    Duration, AfterValidator(lambda limit: units.at_least(limit, timedelta(seconds=1)))
+]
+Spacing = Annotated[
+    Duration, AfterValidator(lambda pause: units.at_least(pause, timedelta(days=7)))
+]
 Size = Annotated[int, BeforeValidator(units.size)]
 Address = Annotated[Endpoint, BeforeValidator(units.endpoint)]
 Clock = Annotated[time, BeforeValidator(units.clock)]
@@ -57,7 +63,7 @@ class Relay(Table):
     max_message_size: Size = 25 * 2**20
     max_recipients: Annotated[int, Field(ge=1, le=1000)] = 100
     max_connections: Annotated[int, Field(ge=1)] = 200
-    timeout: Duration = timedelta(minutes=5)
+    timeout: Limit = timedelta(minutes=5)
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     bare_newlines: Literal["normalise", "refuse"] = "normalise"
     tls_certificate: Path | None = None
@@ -85,14 +91,14 @@ class NextHop(Table):
     path: Path = Path("var/mail")
     tls: Literal["off", "opportunistic", "required"] = "off"
     tls_ca: Path | None = None
-    timeout: Duration = timedelta(minutes=2)
+    timeout: Limit = timedelta(minutes=2)
 
 
 class Judge(Table):
     """[judge]: the model, and what one mail may cost."""
 
     model: Path | None = None
-    timeout: Duration = timedelta(seconds=5)
+    timeout: Limit = timedelta(seconds=5)
     processes: Annotated[int, Field(ge=1, le=16)] = 1
     parse_limit: Size = 2 * 2**20
 
@@ -138,7 +144,7 @@ class Answers(Table):
     password: SecretStr = SecretStr("")
     delay: Duration = timedelta(minutes=20)
     hours: Span = Hours(time(9), time(17))
-    spacing: Annotated[Duration, Field(ge=timedelta(days=7))] = timedelta(days=30)
+    spacing: Spacing = timedelta(days=30)
     templates: Path = Path("config/templates")
 
 

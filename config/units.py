@@ -50,6 +50,13 @@ def duration(value: object) -> timedelta:
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
+def at_least(value: timedelta, least: timedelta) -> timedelta:
+    """The duration, if it is no shorter than `least`."""
+    if value < least:
+        raise ValueError(f"at least {written(least)}")
+    return value
+
+
 def size(value: object) -> int:
     """`"25MiB"`, `"512KiB"` or a bare number of bytes."""
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -159,12 +159,13 @@ def mail(digest: Digest, hostname: str, now: datetime) -> EmailMessage:
     return message
 
 
-async def send(settings: Settings, store: Store, next_hop: NextHop, digest: Digest) -> Reply:
+async def send(
+    settings: Settings, store: Store, next_hop: NextHop, digest: Digest, now: datetime
+) -> Reply:
     """Hand the digest to the next hop; when it is taken, remember what has been shown.
 
     Raises NextHopDown and StoreError.
     """
-    now = datetime.now(UTC)
     content = mail(digest, settings.relay.hostname, now).as_bytes()
     transaction = await next_hop.begin()
     try:

@@ -18,7 +18,7 @@ from classifier.message import Message
 from config.settings import Profile, Settings
 from gateway import policy
 from gateway.envelope import Decision, Memory
-from gateway.memory.rows import Answer, HeldMail, Touch
+from gateway.memory.rows import Answer, HeldMail, Touch, withheld
 from gateway.memory.store import Store
 from gateway.outbox import schedule
 from gateway.policy import Case
@@ -148,14 +148,6 @@ def only_one(answers: Sequence[Answer]) -> list[Answer]:
         spoken = spoken or answer.state != "withheld"
         kept.append(answer)
     return kept
-
-
-def withheld(answer: Answer, reason: str) -> Answer:
-    """The same answer, not to be given for this reason."""
-    reasons = (*answer.reasons, reason)
-    return replace(
-        answer, state="withheld", reasons=reasons, subject="", text="", content=b"", due_at=None
-    )
 
 
 def touch(case: Case, decision: Decision, mail_id: str) -> Touch:

@@ -59,17 +59,17 @@ class DigestTimer:
             # A little late, so that nothing from before the hour is still being written.
             due = last_due(settings, now - digest.SETTLED)
             if settings.enabled and self._refused.get(recipient) != due:
-                sent += await self._send_if_new(recipient, due)
+                sent += await self._send_if_new(recipient, due, now)
         return sent
 
-    async def _send_if_new(self, recipient: str, due: datetime) -> bool:
+    async def _send_if_new(self, recipient: str, due: datetime, now: datetime) -> bool:
         """Send, if something was held before `due` that no digest has shown."""
         since = await asyncio.to_thread(self._store.last_digest, recipient)
         built = await asyncio.to_thread(digest.build, self._settings, self._store, recipient, since)
         if built is None or built.oldest > due:
             return False
         try:
-            reply = await digest.send(self._settings, self._store, self._next_hop, built)
+            reply = await digest.send(self._settings, self._store, self._next_hop, built, now)
         except NextHopDown as error:
             log.warning("digest-waits", recipient=recipient, error=str(error))
             return False

@@ -26,8 +26,8 @@ from gateway.relay.server import Relay
 
 log = structlog.get_logger()
 
-DRAIN_SECONDS = 20.0
-"""Within the 30 s that a stop may take, with room for the judges and the database to close."""
+DRAIN_SECONDS = 15.0
+"""Within the 30 s that a stop may take: sessions cut off after it get a few seconds to let go."""
 
 BLOCKING_CALLS = 16
 """Threads for disk and database; each waits on fsync most of its time."""

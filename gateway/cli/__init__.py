@@ -56,6 +56,14 @@ def root() -> None:
     """
 
 
+class Failure(click.ClickException):
+    """A command cannot do what was asked: the message for the user, the exit code of sysexits."""
+
+    def __init__(self, message: str, exitcode: int) -> None:
+        super().__init__(message)
+        self.exitcode = exitcode
+
+
 def main() -> None:
     """Run the command line; never returns."""
     try:
@@ -63,9 +71,9 @@ def main() -> None:
     except click.UsageError as error:
         error.show()
         sys.exit(os.EX_USAGE)
-    except click.ClickException as error:
+    except Failure as error:
         error.show()
-        sys.exit(error.exit_code)
+        sys.exit(error.exitcode)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)
@@ -73,10 +81,3 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(0)
-
-
-def fail(message: str, exitcode: int) -> click.ClickException:
-    """An error to raise: the message for the user, the exit code of sysexits."""
-    error = click.ClickException(message)
-    error.exit_code = exitcode
-    return error

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from config import ConfigError, Settings, load
 from config.units import duration
-from gateway.cli import fail
+from gateway.cli import Failure
 from gateway.memory.store import Store, StoreError
 from gateway.plain import printable
 
@@ -43,7 +43,7 @@ def settings_from(path: Path | None) -> Settings:
     try:
         return load(path)
     except ConfigError as error:
-        raise fail(str(error), os.EX_CONFIG) from error
+        raise Failure(str(error), os.EX_CONFIG) from error
 
 
 @contextmanager
@@ -52,11 +52,11 @@ def opened(settings: Settings) -> Iterator[Store]:
     try:
         store = Store.open(settings.state.url)
     except StoreError as error:
-        raise fail(str(error), os.EX_UNAVAILABLE) from error
+        raise Failure(str(error), os.EX_UNAVAILABLE) from error
     try:
         yield store
     except StoreError as error:
-        raise fail(str(error), os.EX_UNAVAILABLE) from error
+        raise Failure(str(error), os.EX_UNAVAILABLE) from error
     finally:
         store.close()
 

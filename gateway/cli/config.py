@@ -13,7 +13,7 @@ from classifier import model as models
 from config import Settings
 from config.load import default_path
 from config.units import written
-from gateway.cli import fail
+from gateway.cli import Failure
 from gateway.cli.common import config_option, settings_from
 from gateway.relay import tls
 from replies.render import check_templates
@@ -34,7 +34,7 @@ def check(config_path: Path | None) -> None:
     """
     settings = settings_from(config_path)
     if problems := _problems(settings):
-        raise fail("\n".join(problems), os.EX_CONFIG)
+        raise Failure("\n".join(problems), os.EX_CONFIG)
     click.echo(f"{config_path or default_path(os.environ)}: fine")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli import fail
+from gateway.cli import Failure
 from gateway.cli.common import (
     config_option,
     json_option,
@@ -86,7 +86,7 @@ def forget(config_path: Path | None, recipient: str, address: str) -> None:
     """Take ADDRESS off the list: the score decides again."""
     with opened(settings_from(config_path)) as store:
         if not store.forget(_address(address), recipient):
-            raise fail(
+            raise Failure(
                 f"{address} is not on the list; see `raincheck contacts list`", os.EX_DATAERR
             )
     click.echo(f"{address}: forgotten")
@@ -115,7 +115,7 @@ def _addresses_in(file: Path) -> set[str]:
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise fail(f"{file}: {error.strerror}", os.EX_NOINPUT) from error
+        raise Failure(f"{file}: {error.strerror}", os.EX_NOINPUT) from error
     return {match.group().rstrip(".").lower() for match in _ADDRESS.finditer(text)}
 
 

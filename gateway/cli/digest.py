@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from config import Settings
 from gateway import digest as digests
-from gateway.cli import fail
+from gateway.cli import Failure
 from gateway.cli.common import Since, config_option, opened, settings_from
 from gateway.digest import Digest
 from gateway.memory.store import Store
@@ -84,7 +84,7 @@ def _write(path: Path, built: list[Digest]) -> None:
     try:
         path.write_text(digests.as_html(built[0]), encoding="utf-8")
     except OSError as error:
-        raise fail(f"{path}: {error.strerror}", os.EX_CANTCREAT) from error
+        raise Failure(f"{path}: {error.strerror}", os.EX_CANTCREAT) from error
     click.echo(f"{path}: {built[0].title}", err=True)
 
 
@@ -92,11 +92,11 @@ async def _send(settings: Settings, store: Store, built: list[Digest]) -> None:
     next_hop = open_next_hop(settings.next_hop, settings.relay.hostname)
     try:
         for one in built:
-            reply = await digests.send(settings, store, next_hop, one)
+            reply = await digests.send(settings, store, next_hop, one, datetime.now(UTC))
             click.echo(f"{one.recipient}: {one.title}: {reply}")
             if not reply.positive:
-                raise fail(f"{one.recipient}: the next hop refused it", os.EX_TEMPFAIL)
+                raise Failure(f"{one.recipient}: the next hop refused it", os.EX_TEMPFAIL)
     except NextHopDown as error:
-        raise fail(f"the next hop cannot be reached: {error}", os.EX_TEMPFAIL) from error
+        raise Failure(f"the next hop cannot be reached: {error}", os.EX_TEMPFAIL) from error
     finally:
         await next_hop.close()

@@ -18,7 +18,7 @@ from classifier import model as models
 from classifier.message import Limits, Mailbox, Message, read
 from config import Settings
 from gateway import mailfiles
-from gateway.cli import fail
+from gateway.cli import Failure
 from gateway.cli.common import config_option, progress, settings_from
 from gateway.envelope import Decision, Envelope, Memory
 from gateway.mailfiles import Source
@@ -88,7 +88,7 @@ def _sources(paths: Sequence[Path]) -> list[Source]:
     try:
         return mailfiles.find(paths)
     except OSError as error:
-        raise fail(str(error), os.EX_NOINPUT) from error
+        raise Failure(str(error), os.EX_NOINPUT) from error
 
 
 def _watched(sources: Sequence[Source]) -> Iterable[Source]:
@@ -102,11 +102,11 @@ def _opened(settings: Settings) -> Iterator[Judging]:
     try:
         model = models.load(settings.judge.model)
     except models.ModelError as error:
-        raise fail(str(error), os.EX_CONFIG) from error
+        raise Failure(str(error), os.EX_CONFIG) from error
     try:
         store = Store.open_existing(settings.state.url)
     except StoreError as error:
-        raise fail(str(error), os.EX_UNAVAILABLE) from error
+        raise Failure(str(error), os.EX_UNAVAILABLE) from error
     try:
         yield Judging(settings, model, store)
     finally:

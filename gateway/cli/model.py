@@ -16,7 +16,7 @@ from classifier import corpus, evaluate, train
 from classifier import model as models
 from classifier.evaluate import Rate, Report
 from classifier.model import Manifest
-from gateway.cli import fail
+from gateway.cli import Failure
 from gateway.cli.common import config_option, json_option, print_json, settings_from, show
 
 data_option = click.option(
@@ -105,7 +105,7 @@ def _bar() -> Iterator[Callable[[str, float], None]]:
         try:
             yield lambda stage, share: progress.update(task, description=stage, completed=share)
         except corpus.CorpusError as error:
-            raise fail(str(error), os.EX_DATAERR) from error
+            raise Failure(str(error), os.EX_DATAERR) from error
 
 
 def _verified(config_path: Path | None) -> Manifest:
@@ -113,7 +113,7 @@ def _verified(config_path: Path | None) -> Manifest:
     try:
         return models.verify(settings.judge.model)
     except models.ModelError as error:
-        raise fail(str(error), os.EX_CONFIG) from error
+        raise Failure(str(error), os.EX_CONFIG) from error
 
 
 def _shown(value: object) -> str:

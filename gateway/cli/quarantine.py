@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from config import Settings
-from gateway.cli import fail
+from gateway.cli import Failure
 from gateway.cli.common import (
     Since,
     config_option,
@@ -139,7 +139,7 @@ def _original(settings: Settings, mail: HeldMail) -> bytes:
     try:
         return _folder(settings, mail).read(Path(mail.path))[mail.original_offset :]
     except OSError as error:
-        raise fail(f"{mail.path}: {error.strerror or error}", os.EX_NOINPUT) from error
+        raise Failure(f"{mail.path}: {error.strerror or error}", os.EX_NOINPUT) from error
 
 
 @quarantine.command()
@@ -158,7 +158,7 @@ def release(config_path: Path | None, again: bool, ids: tuple[str, ...]) -> None
     for result in results:
         click.echo(f"{result.held_id}: {result.outcome}: {result.detail}")
     if not all(result.released for result in results):
-        raise fail("not everything was released", os.EX_TEMPFAIL)
+        raise Failure("not everything was released", os.EX_TEMPFAIL)
 
 
 async def _release(
@@ -184,7 +184,9 @@ def discard(config_path: Path | None, ids: tuple[str, ...]) -> None:
         for mail in [_one(store, one) for one in ids]:
             gone = asyncio.run(releasing.discard(store, _folder(settings, mail), mail.id))
             if gone is None:
-                raise fail(f"{mail.id} is {mail.state}, not held; nothing was done", os.EX_DATAERR)
+                raise Failure(
+                    f"{mail.id} is {mail.state}, not held; nothing was done", os.EX_DATAERR
+                )
             click.echo(f"{mail.id}: discarded")
 
 
@@ -201,7 +203,7 @@ def _one(store: Store, id_prefix: str) -> HeldMail:
     if exact:
         return exact[0]
     if not found:
-        raise fail(
+        raise Failure(
             f"{id_prefix}: no held mail has this id; see `raincheck quarantine list`", os.EX_DATAERR
         )
-    raise fail(f"{id_prefix}: begins {len(found)} ids; write more of it", os.EX_DATAERR)
+    raise Failure(f"{id_prefix}: begins {len(found)} ids; write more of it", os.EX_DATAERR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import smtplib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,14 +15,14 @@ from classifier.message import Message, read
 from config import Settings
 from config.units import Endpoint
 from gateway import mailfiles
-from gateway.cli import fail
+from gateway.cli import Failure
 from gateway.cli.common import config_option, opened, settings_from, show
 from gateway.digest import fate
 from gateway.memory.store import Store
 
 TIMEOUT_SECONDS = 60
 
-Refusals = dict[str, tuple[int, bytes | str]]
+Refusals = Mapping[str, tuple[int, bytes | str]]
 
 
 @click.command()
@@ -45,7 +46,7 @@ def send(
     try:
         mails = [_mail(source, mail_from, rcpt_to) for source in mailfiles.find(files)]
     except OSError as error:
-        raise fail(str(error), os.EX_NOINPUT) from error
+        raise Failure(str(error), os.EX_NOINPUT) from error
     with _connected(settings.relay.listen) as client, opened(settings) as store:
         rows = [row for mail in mails for row in _sent(client, store, settings, mail)]
     show(("Mail", "Recipient", "What became of it", "Answer"), rows, "No mail in there.")
@@ -73,7 +74,7 @@ def _connected(listen: Endpoint) -> smtplib.SMTP:
     try:
         return smtplib.SMTP(listen.host, listen.port, timeout=TIMEOUT_SECONDS)
     except (OSError, smtplib.SMTPException) as error:
-        raise fail(
+        raise Failure(
             f"nothing takes mail at {listen} ({error}); start the gateway with `raincheck serve`",
             os.EX_UNAVAILABLE,
         ) from error
@@ -86,14 +87,15 @@ def _sent(
     if not mail.recipients:
         return [(mail.name, "", "not sent: no recipient in To or Cc; give --rcpt-to", "")]
     began = datetime.now(UTC)
+    refused: Refusals
     try:
-        refused: Refusals = client.sendmail(mail.sender, mail.recipients, _with_crlf(mail.content))
+        refused = client.sendmail(mail.sender, mail.recipients, _with_crlf(mail.content))
     except smtplib.SMTPRecipientsRefused as error:
         refused = error.recipients
     except smtplib.SMTPResponseException as error:
         refused = dict.fromkeys(mail.recipients, (error.smtp_code, error.smtp_error))
     except (OSError, smtplib.SMTPException) as error:
-        raise fail(f"{mail.name}: the gateway broke off: {error}", os.EX_TEMPFAIL) from error
+        raise Failure(f"{mail.name}: the gateway broke off: {error}", os.EX_TEMPFAIL) from error
     return [
         (mail.name, one, *_fate(store, settings, mail, one, began, refused.get(one)))
         for one in mail.recipients

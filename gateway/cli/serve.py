@@ -10,7 +10,7 @@ import click
 
 from config import load
 from gateway import app, log
-from gateway.cli import fail
+from gateway.cli import Failure
 from gateway.cli.common import config_option, settings_from
 from replies.render import check_templates
 
@@ -26,9 +26,9 @@ def serve(config_path: Path | None) -> None:
     """
     settings = settings_from(config_path)
     if problems := check_templates(settings.answers.templates):
-        raise fail("\n".join(problems), os.EX_CONFIG)
+        raise Failure("\n".join(problems), os.EX_CONFIG)
     log.configure()
     try:
         asyncio.run(app.Supervisor(settings, reload=lambda: load(config_path)).run())
     except app.Refused as error:
-        raise fail(str(error), error.exitcode) from error
+        raise Failure(str(error), error.exitcode) from error

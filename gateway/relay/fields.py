@@ -66,9 +66,10 @@ def _value(text: str) -> str:
 def without_ours(content: bytes) -> bytes:
     """The message without its `X-Raincheck` and `X-Raincheck-*` fields, which only we may set."""
     end = _header_end(content)
-    if not _OURS.search(content, 0, end):
+    header = content[:end]
+    if b"x-raincheck" not in header.lower():  # nearly always, and ten times as fast as the pattern
         return content
-    return _OURS.sub(b"", content[:end]) + content[end:]
+    return _OURS.sub(b"", header) + content[end:]
 
 
 def hops(content: bytes) -> int:

@@ -25,7 +25,7 @@ from gateway.relay.responses import Reply, printable
 _LINE_LIMIT = 4096  # RFC 5321 §4.5.3.1.5 says 512; EHLO lines of some servers are longer
 _MOST_LINES = 100
 _CHUNK = 2**18
-_REPLY = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?\r?\n", re.DOTALL)
+_REPLY = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*?))?\r?\n", re.DOTALL)
 _FOR_CONNECT = 10.0  # seconds; a next hop that is near answers at once or not at all
 
 

@@ -1,0 +1,109 @@
+"""When a digest is due, and that each mail is shown in one: neither lost nor repeated."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from lab import ANN, BOB, Lab, mail, running
+
+from config.settings import Digest, NextHop
+from config.units import Endpoint
+from gateway.relay.client import open_next_hop
+from gateway.timer import DigestTimer, last_due
+
+BERLIN = Digest(at=time(8), timezone="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2026-01-10T07:00:00+00:00", "2026-01-10T07:00:00+00:00"),  # 08:00 in winter
+        ("2026-01-10T06:59:59+00:00", "2026-01-09T07:00:00+00:00"),
+        ("2026-07-10T06:00:00+00:00", "2026-07-10T06:00:00+00:00"),  # 08:00 in summer
+        ("2026-07-10T05:59:59+00:00", "2026-07-09T06:00:00+00:00"),
+        ("2026-03-29T05:59:59+00:00", "2026-03-28T07:00:00+00:00"),  # the clocks went forward
+        ("2026-03-29T06:00:00+00:00", "2026-03-29T06:00:00+00:00"),
+    ],
+)
+def test_due_once_a_day_in_the_zone(now: str, due: str) -> None:
+    assert last_due(BERLIN, datetime.fromisoformat(now)) == datetime.fromisoformat(due)
+
+
+async def sent(lab: Lab, now: datetime) -> list[EmailMessage]:
+    """What a timer that looks at this moment sends."""
+    before = len(lab.hop.mails)
+    next_hop = open_next_hop(lab.settings.next_hop, lab.settings.relay.hostname)
+    timer = DigestTimer(lab.settings, lab.store, next_hop)
+    try:
+        count = await timer.send_due(now)
+        count += await timer.send_due(now + timedelta(seconds=30))
+    finally:
+        await next_hop.close()
+    mails = [message_from_bytes(raw, policy=policy.default) for _, _, raw in lab.hop.mails[before:]]
+    assert count == len(mails)
+    return mails
+
+
+def tomorrow(lab: Lab) -> datetime:
+    """Just after the first time a digest is due for what is held now."""
+    return last_due(lab.settings.digest, datetime.now(UTC)) + timedelta(days=1, minutes=2)
+
+
+async def test_it_waits_for_its_hour_and_comes_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        await lab.send(mail(0.99, 1))
+        await lab.send(mail(0.99, 2, to=BOB), BOB)
+        assert await sent(lab, datetime.now(UTC)) == []
+        mails = await sent(lab, tomorrow(lab))
+        assert sorted(one["To"] for one in mails) == [ANN, BOB]
+        assert {one["Subject"] for one in mails} == {"Raincheck: 1 mail held for you"}
+        assert {sender for sender, _, _ in lab.hop.mails} == {""}
+        assert await sent(lab, tomorrow(lab) + timedelta(days=1)) == []
+
+
+async def test_only_what_is_new_is_shown(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        await lab.send(mail(0.99, 1))
+        (held,) = lab.store.held()
+        lab.store.record_digest(ANN, held.received_at + timedelta(microseconds=1), 1)
+        assert await sent(lab, tomorrow(lab)) == []
+        await lab.send(mail(0.99, 2))
+        (digest,) = await sent(lab, tomorrow(lab))
+        text = digest.get_body(("plain",))
+        assert text is not None
+        assert "Offer 2" in text.get_content()
+        assert "Offer 1" not in text.get_content()
+
+
+async def test_a_digest_switched_off_is_not_sent(tmp_path: Path) -> None:
+    async with running(tmp_path, digest={"enabled": False}) as lab:
+        await lab.send(mail(0.99))
+        assert await sent(lab, tomorrow(lab)) == []
+
+
+async def test_one_refused_for_good_is_not_tried_again_before_the_next_hour(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        await lab.send(mail(0.99))
+        lab.hop.data_replies = ["550 5.7.1 No digests here"]
+        assert await sent(lab, tomorrow(lab)) == []
+        assert len(await sent(lab, tomorrow(lab) + timedelta(days=1))) == 1
+
+
+async def test_one_refused_for_now_is_tried_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        await lab.send(mail(0.99))
+        lab.hop.data_replies = ["451 4.2.0 Later"]
+        assert len(await sent(lab, tomorrow(lab))) == 1
+
+
+async def test_a_next_hop_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        await lab.send(mail(0.99))
+        away = NextHop(kind="smtp", address=Endpoint("127.0.0.1", 1))
+        timer = DigestTimer(lab.settings, lab.store, open_next_hop(away, "gateway.example.com"))
+        assert await timer.send_due(tomorrow(lab)) == 0
+        assert len(await sent(lab, tomorrow(lab))) == 1
