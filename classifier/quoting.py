@@ -18,6 +18,8 @@ _WRAP = 3  # lines an attribution may be wrapped over
 # Initials before the mark ("JD> text") are the supercite habit.
 _MARK = re.compile(r"[ \t]{0,4}[A-Z]{0,3}>")
 
+_ODD_MARK = re.compile(r"[-=]{0,2}[\]|#:}%]")
+
 _RULE = re.compile(r"[ \t]{0,8}[-_=]{2,40}[ \t]*([^-_=]{5,60}?)[ \t]*[-_=]{2,40}[ \t]*")
 
 _SEPARATORS = frozenset(
@@ -60,6 +62,7 @@ _FIELDS = frozenset(
     objet|copie à|enviado|enviado el|fecha|para|asunto|verzonden|aan|onderwerp|inviato|data|a
     oggetto|enviada|assunto|wysłano|data wysłania|do|temat""".replace("\n", "|").split("|")
 )
+_ANY_FIELD = _FROM | _FIELDS
 
 
 def quoted_lines(lines: list[str]) -> list[bool]:
@@ -71,11 +74,16 @@ def quoted_lines(lines: list[str]) -> list[bool]:
         if marked[i] or not line.strip():
             continue
         if _opens_original(lines, i):
-            return _to_the_end(quoted, _before_rule(lines, i))
+            below = _past_fields(lines, i)
+            if below == len(lines) or not marked[below]:
+                return _to_the_end(quoted, _before_rule(lines, i))
+            quoted[i:below] = [True] * (below - i)
+            continue
         span = _attribution(lines, marked, i)
         if not span:
             continue
         following = _next_filled(lines, i + span)
+        _mark_oddly(lines, following, marked, quoted)
         if following < len(lines) and marked[following]:
             quoted[i:following] = [True] * (following - i)
         elif _is_strong(lines, i, span) and following < len(lines):
@@ -87,6 +95,21 @@ def quoted_lines(lines: list[str]) -> list[bool]:
 def is_marked(line: str) -> bool:
     """Whether the line carries a quote mark at its front."""
     return _MARK.match(line[:_LOOK]) is not None
+
+
+def _mark_oddly(lines: list[str], start: int, marked: list[bool], quoted: list[bool]) -> None:
+    """Take the writer's own kind of quote mark ("| ", "# ", "--]") for one from here on, when the
+    first two lines below an attribution share it."""
+    odd = _ODD_MARK.match(lines[start][:_LOOK]) if start < len(lines) else None
+    # Marked already: this mark was taken before. Going over all lines again for each attribution
+    # would cost the square of their number.
+    if not odd or marked[start] or start + 1 == len(lines):
+        return
+    if not lines[start + 1].startswith(odd[0]):
+        return
+    for i in range(start, len(lines)):
+        if lines[i].startswith(odd[0]):
+            marked[i] = quoted[i] = True
 
 
 def _spare_mbox_escapes(lines: list[str], marked: list[bool]) -> None:
@@ -104,6 +127,14 @@ def _next_filled(lines: list[str], start: int) -> int:
     while start < len(lines) and not lines[start].strip():
         start += 1
     return start
+
+
+def _past_fields(lines: list[str], i: int) -> int:
+    """The first filled line below a separator that is no header field of the original."""
+    below = _next_filled(lines, i + 1)
+    while below < min(len(lines), i + 12) and _label(lines[below]) in _ANY_FIELD:
+        below = _next_filled(lines, below + 1)
+    return below
 
 
 def _before_rule(lines: list[str], i: int) -> int:

@@ -109,10 +109,12 @@ def _delimiter(lines: list[str], end: int) -> int:
 
 
 def _strip_devices(lines: list[str], marks: list[bool], end: int) -> int:
-    """Mark "Sent from my …" lines at the end; gives where the text above them ends."""
+    """Mark "Sent from my …" lines at the end; gives where the filled lines above them end."""
+    found = False
     while end and (not lines[end - 1].strip() or _is_device(lines[end - 1])):
         end -= 1
-        marks[end] = True
+        found = found or bool(lines[end].strip())
+        marks[end] = marks[end] or found
     return end
 
 

@@ -89,6 +89,25 @@ def test_all_below_a_separator_is_quoted(line: str) -> None:
     assert parts.quoted.endswith("We need chairs.")
 
 
+def test_answers_between_marked_lines_below_a_separator_are_own() -> None:
+    parts = split(
+        "----- Original Message -----\nFrom: Ann\nTo: Bob\n\n> May I?\n\nYes.\n\n> Now?\nNo."
+    )
+    assert parts.own == "Yes.\n\nNo."
+    assert parts.quoted.startswith("----- Original")
+
+
+@pytest.mark.parametrize("mark", ["--]", "# ", "| ", ":", "} "])
+def test_marks_of_the_writers_own_making(mark: str) -> None:
+    parts = split(
+        f"On 3 May 2024, Ann wrote:\n\n{mark}May I?\n{mark}Now?\n\nYes.\n\n{mark}Sure?\nYes."
+    )
+    assert parts.own == "Yes.\n\nYes."
+    alone = split(f"On 3 May 2024, Ann wrote:\n\n{mark}May I?\nNow?")
+    assert alone.own == ""
+    assert split(f"{mark}one\n{mark}two").quoted == ""
+
+
 @pytest.mark.parametrize(
     "block",
     [
@@ -196,6 +215,8 @@ def test_every_filled_line_lands_in_exactly_one_piece(lines: list[str]) -> None:
         "1-" * 200_000,
         "__ a" * 100_000,
         "> q\nmine\n" * 30_000,
+        "On 2024 a wrote:\n#a\n#b\n" * 15_000,
+        "----- Original Message -----\nFrom: a\n> b\n" * 15_000,
     ],
 )
 def test_bombs_take_linear_time(text: str) -> None:
