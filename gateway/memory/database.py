@@ -137,7 +137,11 @@ def _engine(path: Path, *, read_only: bool) -> Engine:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute("PRAGMA synchronous=FULL").close()
+        try:
+            connection.execute("PRAGMA synchronous=FULL").close()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     # A read-only look keeps no connection: each decides anew how to open, see _uri.
