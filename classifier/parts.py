@@ -120,7 +120,7 @@ def _leaf(part: Part, reading: _Reading) -> str:
     shown = part.get_content_type() in ("text/plain", "text/html")
     attached = part.get_content_disposition() == "attachment"
     # get_filename is asked last: it is the dearest question, and a body seldom has a name.
-    if shown and not attached and not part.get_filename():
+    if shown and not attached and not _asked(part, "filename", reading):
         reading.found_text = True
         return _page(part, reading).text
     _attach(part, reading)
@@ -155,9 +155,9 @@ def _says_the_same(plain: str, rich: str) -> bool:
 
 def _page(part: Part, reading: _Reading) -> Page:
     """One leaf as a reader sees it; its links and faults go into the reading."""
-    octets = _octets(part, reading)
     html = part.get_content_type() == "text/html"
-    charset = _charset(part)
+    charset = _asked(part, "charset", reading)
+    octets = _octets(part, reading)
     if html and not charset and (meta := _META.search(octets[:2000])):
         charset = meta[1].decode("ascii")
     text, fault = decode(octets, charset)
@@ -165,7 +165,7 @@ def _page(part: Part, reading: _Reading) -> Page:
         reading.fault(part, fault)
     text = clean(text)
     if not html and not _HTML_START.match(text[:500]):
-        flowed = str(part.get_param("format")).lower() == "flowed"
+        flowed = _asked(part, "format", reading).lower() == "flowed"
         return Page(_unflowed(text) if flowed else text)
     page = read_html(text)
     if page.fault:
@@ -176,11 +176,18 @@ def _page(part: Part, reading: _Reading) -> Page:
     return Page(clean(page.text))
 
 
-def _charset(part: Part) -> str:
+def _asked(part: Part, parameter: str, reading: _Reading) -> str:
+    """A parameter of the part's Content fields, or `filename`; '' without it. The standard library
+    raises TypeError on names split over contradictory pieces (RFC 2231 §3)."""
     try:
-        return part.get_content_charset() or ""
-    except (LookupError, ValueError):
-        return "unreadable"
+        if parameter == "filename":
+            return part.get_filename() or ""
+        if parameter == "charset":
+            return part.get_content_charset() or ""
+        return str(part.get_param(parameter) or "")
+    except (TypeError, ValueError, LookupError):
+        reading.fault(part, f"its {parameter} is malformed")
+        return ""
 
 
 def _octets(part: Part, reading: _Reading) -> bytes:
@@ -193,9 +200,13 @@ def _octets(part: Part, reading: _Reading) -> bytes:
     if not any("Base64" in name for name in names):
         return octets
     reading.fault(part, "its base64 is broken")
-    raw = part.get_payload()
-    written = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else octets
-    return _salvaged(written)
+    try:
+        raw = part.get_payload()
+    except TypeError:
+        # It applies the charset, and cannot where that is written as RFC 2231 allows.
+        part.del_param("charset")
+        raw = part.get_payload()
+    return _salvaged(raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else octets)
 
 
 def _salvaged(written: bytes) -> bytes:
@@ -236,7 +247,7 @@ def _unflowed(text: str) -> str:
 
 
 def _attach(part: Part, reading: _Reading) -> None:
-    name = one_line(decoded(part.get_filename() or "")[0])[:255]
+    name = one_line(decoded(_asked(part, "filename", reading))[0])[:255]
     if part.is_multipart():
         size = sum(len(str(leaf.get_payload())) for leaf in part.walk() if not leaf.is_multipart())
     else:
@@ -265,10 +276,11 @@ def _at_need(parts: list[Part], reading: _Reading) -> str:
 def _readable(part: Part, reading: _Reading) -> str:
     """The text of a part of an unknown type, '' when it is no text."""
     main = part.get_content_maintype()
-    if main in _BINARY or (main == "application" and part.get_filename()):
+    if main in _BINARY or (main == "application" and _asked(part, "filename", reading)):
         return ""
+    charset = _asked(part, "charset", reading)
     octets = _octets(part, reading)[:_MAX_TEXT]
     if b"\x00" in octets or sum(octet < 32 for octet in octets[:2000].translate(None, b"\t\n\r\f")):
         return ""
-    text = clean(decode(octets, _charset(part))[0])
+    text = clean(decode(octets, charset)[0])
     return strip_tags(text) if _HTML_START.match(text[:500]) else text

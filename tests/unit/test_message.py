@@ -180,6 +180,22 @@ def test_what_is_damaged_is_read_and_said(raw: bytes, fault: str) -> None:
     assert any(fault in each for each in got.faults), got.faults
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Content-Type: text/plain; name*=a; name*1=b",
+        "Content-Type: text/plain; format*=a; format*1=b",
+        "Content-Type: text/plain; charset*=a; charset*1=b",
+        "Content-Type: text/plain; charset*=''x\nContent-Transfer-Encoding: base64",
+    ],
+)
+def test_parameters_the_standard_library_stumbles_over(fields: str) -> None:
+    got = read(mail(fields, b"forty chairs \xff"))
+    assert got.text.startswith("forty chairs")
+    assert got.parse == "partial"
+    assert not any("could not be read (" in fault for fault in got.faults)
+
+
 def test_a_list_footer_below_base64_is_read_too() -> None:
     body = (
         base64.encodebytes(b"forty chairs for the hall, please\n").decode()
