@@ -178,8 +178,10 @@ class Peer(SMTP):
         except TimeoutError:
             self._timeout_cb()
         finally:
-            await self.depart()
-            self._close()
+            try:
+                await self.depart()
+            finally:  # a drain may cut off the leave-taking too
+                self._close()
 
     def _close(self) -> None:
         self._finished = True

@@ -262,8 +262,10 @@ class Client:
 
 
 @asynccontextmanager
-async def client(port: int, **options: Any) -> AsyncIterator[Client]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, **options)
+async def client(port: int = 0, sock: socket.socket | None = None) -> AsyncIterator[Client]:
+    """A client of that port on loopback, or on a socket that is connected already."""
+    where = {"sock": sock} if sock else {"host": "127.0.0.1", "port": port}
+    reader, writer = await asyncio.open_connection(**where)
     speaker = Client(reader, writer)
     try:
         yield speaker
