@@ -7,12 +7,15 @@ quick. Exit codes follow sysexits: 0 fine, 64 usage, 65 bad data, 66 no input, 6
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
 
 import click
+
+from gateway import log
 
 COMMANDS = {
     "serve": "gateway.cli.serve:serve",
@@ -66,6 +69,7 @@ class Failure(click.ClickException):
 
 def main() -> None:
     """Run the command line; never returns."""
+    log.configure(logging.WARNING)  # `serve` says more
     try:
         root.main(standalone_mode=False, prog_name="raincheck")
     except click.UsageError as error:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from config import ConfigError, Settings, load
+from config.load import default_path
 from config.units import duration
+from gateway import preflight
 from gateway.cli import Failure
 from gateway.memory.store import Store, StoreError
 from gateway.plain import printable
@@ -40,8 +42,22 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 def settings_from(path: Path | None) -> Settings:
     """The settings, or an error that lists every fault (exit code 78)."""
+    return _or_fail(load, path)
+
+
+def servable(path: Path | None) -> Settings:
+    """The settings, if a gateway could serve with them. Raises ConfigError."""
+    return preflight.checked(load(path), str(path or default_path(os.environ)))
+
+
+def servable_or_fail(path: Path | None) -> Settings:
+    """The same, as an error that lists every fault (exit code 78)."""
+    return _or_fail(servable, path)
+
+
+def _or_fail(read: Callable[[Path | None], Settings], path: Path | None) -> Settings:
     try:
-        return load(path)
+        return read(path)
     except ConfigError as error:
         raise Failure(str(error), os.EX_CONFIG) from error
 

@@ -9,14 +9,9 @@ from pathlib import Path
 import click
 from pydantic import BaseModel
 
-from classifier import model as models
-from config import Settings
 from config.load import default_path
 from config.units import written
-from gateway.cli import Failure
-from gateway.cli.common import config_option, settings_from
-from gateway.relay import tls
-from replies.render import check_templates
+from gateway.cli.common import config_option, servable_or_fail, settings_from
 
 
 @click.group()
@@ -32,23 +27,8 @@ def check(config_path: Path | None) -> None:
     Looks at the file, the environment (RAINCHECK_<TABLE>__<KEY>), the model, the templates and
     the TLS files. Needs no running gateway and changes nothing.
     """
-    settings = settings_from(config_path)
-    if problems := _problems(settings):
-        raise Failure("\n".join(problems), os.EX_CONFIG)
+    servable_or_fail(config_path)
     click.echo(f"{config_path or default_path(os.environ)}: fine")
-
-
-def _problems(settings: Settings) -> list[str]:
-    problems = list(check_templates(settings.answers.templates))
-    try:
-        models.verify(settings.judge.model)
-    except models.ModelError as error:
-        problems.append(str(error))
-    try:
-        tls.server_context(settings.relay)
-    except tls.TlsError as error:
-        problems.append(str(error))
-    return problems
 
 
 @config.command("show")

@@ -53,7 +53,7 @@ def judge(
 
     \b
     Examples:
-      raincheck judge examples/pitch.eml
+      raincheck judge examples/1-pitch.eml
       raincheck judge --json ~/Maildir | jq 'select(.label == "pitch") | .subject'
     """
     settings = settings_from(config_path)

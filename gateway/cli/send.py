@@ -28,7 +28,7 @@ Refusals = Mapping[str, tuple[int, bytes | str]]
 @click.command()
 @config_option
 @click.option("--mail-from", metavar="A", help="Envelope sender. Default: each mail's author.")
-@click.option("--rcpt-to", metavar="A", multiple=True, help="Recipients. Default: To and Cc.")
+@click.option("--rcpt-to", metavar="A", multiple=True, help="Recipients. Default: ours in To, Cc.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 def send(
     config_path: Path | None,
@@ -44,7 +44,8 @@ def send(
     """
     settings = settings_from(config_path)
     try:
-        mails = [_mail(source, mail_from, rcpt_to) for source in mailfiles.find(files)]
+        sources = mailfiles.find(files)
+        mails = [_mail(one, mail_from, rcpt_to, settings.relay.domains) for one in sources]
     except OSError as error:
         raise Failure(str(error), os.EX_NOINPUT) from error
     with _connected(settings.relay.listen) as client, opened(settings) as store:
@@ -61,13 +62,18 @@ class _Mail:
     recipients: tuple[str, ...]
 
 
-def _mail(source: mailfiles.Source, mail_from: str | None, rcpt_to: tuple[str, ...]) -> _Mail:
+def _mail(
+    source: mailfiles.Source,
+    mail_from: str | None,
+    rcpt_to: tuple[str, ...],
+    domains: tuple[str, ...],
+) -> _Mail:
     content = source.read()
     message = read(content)
     author = message.from_[0].address if message.from_ else ""
-    addressed = tuple(dict.fromkeys(one.address for one in (*message.to, *message.cc)))
+    ours = (one.address for one in (*message.to, *message.cc) if one.domain in domains)
     sender = author if mail_from is None else mail_from.strip("<>")
-    return _Mail(source.name, content, message, sender, rcpt_to or addressed)
+    return _Mail(source.name, content, message, sender, rcpt_to or tuple(dict.fromkeys(ours)))
 
 
 def _connected(listen: Endpoint) -> smtplib.SMTP:
@@ -85,7 +91,9 @@ def _sent(
 ) -> list[tuple[str, str, str, str]]:
     """A table row for each recipient."""
     if not mail.recipients:
-        return [(mail.name, "", "not sent: no recipient in To or Cc; give --rcpt-to", "")]
+        return [
+            (mail.name, "", "not sent: nobody of [relay] domains in To or Cc; give --rcpt-to", "")
+        ]
     began = datetime.now(UTC)
     refused: Refusals
     try:

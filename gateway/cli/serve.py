@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
+from functools import partial
 from pathlib import Path
 
 import click
 
-from config import load
 from gateway import app, log
 from gateway.cli import Failure
-from gateway.cli.common import config_option, settings_from
-from replies.render import check_templates
+from gateway.cli.common import config_option, servable, servable_or_fail
 
 
 @click.command()
@@ -24,11 +22,9 @@ def serve(config_path: Path | None) -> None:
     file is refused and the old settings stay). SIGTERM and Ctrl-C finish the mails in hand and
     end within 30 seconds; nothing that was acknowledged is lost.
     """
-    settings = settings_from(config_path)
-    if problems := check_templates(settings.answers.templates):
-        raise Failure("\n".join(problems), os.EX_CONFIG)
+    settings = servable_or_fail(config_path)
     log.configure()
     try:
-        asyncio.run(app.Supervisor(settings, reload=lambda: load(config_path)).run())
+        asyncio.run(app.Supervisor(settings, partial(servable, config_path)).run())
     except app.Refused as error:
         raise Failure(str(error), error.exitcode) from error
