@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -108,23 +109,47 @@ def recorder(request: pytest.FixtureRequest) -> Iterator[Recorder]:
 def gateway(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartGateway]:
     """Call it with the tables of raincheck.toml to start a gateway. Each is ended with SIGTERM,
     and must then end with 0."""
+    with gateways(tmp_path) as start:
+
+        def shown(settings: Mapping[str, Any]) -> Raincheck:
+            raincheck = start(settings)
+            _show(request, raincheck.log)
+            return raincheck
+
+        yield shown
+
+
+@pytest.fixture(scope="module")
+def module_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGateway]:
+    """As `gateway`, for one that the tests of a module share: starting costs seconds."""
+    with gateways(tmp_path_factory.mktemp("gateways")) as start:
+        yield start
+
+
+@contextlib.contextmanager
+def gateways(directory: Path) -> Iterator[StartGateway]:
+    """Starts gateways below a directory; at the end those still running must stop as they ought."""
     started: list[Raincheck] = []
 
     def start(settings: Mapping[str, Any], port: int | None = None) -> Raincheck:
-        home = tmp_path / f"gateway{len(started)}"
+        home = directory / f"gateway{len(started)}"
         home.mkdir()
-        raincheck = Raincheck(home, settings, port)
-        _show(request, raincheck.log)
-        started.append(raincheck)
-        raincheck.start()
-        return raincheck
+        started.append(Raincheck(home, settings, port))
+        started[-1].start()
+        return started[-1]
 
-    yield start
-    running = [raincheck for raincheck in started if raincheck.running]
     try:
-        for raincheck in running:
-            raincheck.stop()
+        yield start
+        for raincheck in started:
+            if raincheck.running:
+                raincheck.stop()
     finally:
-        for raincheck in running:
+        for raincheck in started:
             if raincheck.running:
                 raincheck.kill()
+
+
+@pytest.fixture
+def show_log(request: pytest.FixtureRequest) -> Callable[[Raincheck], None]:
+    """Call it with a shared gateway whose log a failure of this test should show."""
+    return lambda raincheck: _show(request, raincheck.log)

@@ -10,6 +10,20 @@ from email.utils import format_datetime
 MONDAY = datetime(2024, 6, 3, 10, 30, tzinfo=timezone(timedelta(hours=2)))
 
 PITCHES = {
+    "Increase your website traffic - SEO services at an affordable price": """\
+Dear Sir/Madam,
+
+We are a leading SEO and web development agency. I was going through your website and noticed
+several errors that prevent it from ranking on the first page of Google. We offer affordable SEO
+packages, link building and social media marketing that will increase your traffic and sales.
+
+Act now: sign up before Friday and get the first month free! May I send you a no-obligation quote
+and a free audit report? Just reply with your phone number and the best time to call.
+
+Kind regards,
+Maya Collins
+SEO Consultant, RankTop Digital
+""",
     "Quick call this week?": """\
 Hi there,
 
@@ -40,20 +54,6 @@ Best regards,
 Chad Keller
 Account Executive, LeadBlaster Solutions
 https://www.leadblaster.example/book-a-demo
-""",
-    "Increase your website traffic - SEO services at an affordable price": """\
-Dear Sir/Madam,
-
-We are a leading SEO and web development agency. I was going through your website and noticed
-several errors that prevent it from ranking on the first page of Google. We offer affordable SEO
-packages, link building and social media marketing that will increase your traffic and sales.
-
-Act now: sign up before Friday and get the first month free! May I send you a no-obligation quote
-and a free audit report? Just reply with your phone number and the best time to call.
-
-Kind regards,
-Maya Collins
-SEO Consultant, RankTop Digital
 """,
 }
 

@@ -22,6 +22,7 @@ from waiting import free_port, greeting, wait_until
 
 # What Postfix needs to take, queue and pass on mail; the rest of its daemons stays out.
 DAEMONS = """\
+pickup    unix  n  -  n  60   1  pickup
 cleanup   unix  n  -  n  -    0  cleanup
 qmgr      unix  n  -  n  300  1  qmgr
 rewrite   unix  -  -  n  -    -  trivial-rewrite
@@ -75,7 +76,7 @@ SECTIONS = {"after-queue": "After the queue", "before-mailbox": "Before the mail
 
 class Postfix:
     """A running Postfix. `port` is its front; it hands mail to `raincheck_port`, where nothing
-    need listen yet; `way_back` takes it again (after-queue layout only)."""
+    need listen yet; `way_back` takes it again in the first layout, and answers in both."""
 
     def __init__(self, layout: str, *, lmtp_port: int, relayhost: int) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="rc-postfix-"))
@@ -160,11 +161,9 @@ class Postfix:
         )
 
     def _master(self) -> str:
-        numbers = (
-            {"_2525": self.raincheck_port, "_10026": self.way_back}
-            if self.layout == "after-queue"
-            else {}
-        )
+        numbers = {"_10026": self.way_back}
+        if self.layout == "after-queue":
+            numbers["_2525"] = self.raincheck_port
         text = snippet(SECTIONS[self.layout], "master.cf", **numbers)
         text, count = re.subn(r"(?m)^smtp +inet", f"127.0.0.1:{self.port} inet", text)
         assert count == 1, "docs/postfix.md must replace the smtp inet entry of master.cf"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -37,7 +36,7 @@ class Raincheck:
     def write(self, settings: Mapping[str, Any]) -> None:
         """Write the configuration; a running gateway sees it at the next SIGHUP."""
         tables = {name: dict(table) for name, table in settings.items() if name != "recipients"}
-        tables["relay"] = {"workers": 2} | tables.get("relay", {})
+        tables["relay"] = {"workers": 1} | tables.get("relay", {})
         tables["relay"]["listen"] = f"127.0.0.1:{self.port}"
         tables["digest"] = {"enabled": False} | tables.get("digest", {})
         self.config.write_text(toml(tables, settings.get("recipients", ())))
@@ -122,12 +121,13 @@ class Raincheck:
         return [entry["id"] for entry in self.listed()]
 
     def listed(self) -> list[dict[str, Any]]:
-        """`raincheck quarantine list`, which is JSON lines when piped."""
-        return [json.loads(line) for line in self.run("quarantine", "list").splitlines() if line]
+        """What `raincheck quarantine list --json` says."""
+        entries: list[dict[str, Any]] = json.loads(self.run("quarantine", "list", "--json"))
+        return entries
 
     def events(self, name: str) -> list[str]:
         """The log lines of one event."""
-        return [line for line in self.log().splitlines() if re.search(rf"\b{name}\b", line)]
+        return [line for line in self.log().splitlines() if f'"event": "{name}"' in line]
 
 
 def _environment() -> dict[str, str]:

@@ -3,7 +3,6 @@ hop whose replies a test can choose."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
-from waiting import wait_until
+from waiting import free_port, wait_until
 
 
 @dataclass(frozen=True)
@@ -30,17 +29,11 @@ class Recorder:
     def __init__(self, answer: Callable[[Recorded], str] = lambda _: "250 2.0.0 Ok") -> None:
         self._answer = answer
         self._lock = threading.Lock()
+        self.port = free_port()
         self._recorded: list[Recorded] = []
         self._controller = Controller(
-            self, hostname="127.0.0.1", port=0, ready_timeout=20, enable_SMTPUTF8=True
+            self, hostname="127.0.0.1", port=self.port, ready_timeout=20, enable_SMTPUTF8=True
         )
-
-    @property
-    def port(self) -> int:
-        server = self._controller.server
-        assert isinstance(server, asyncio.Server)
-        port: int = server.sockets[0].getsockname()[1]
-        return port
 
     @property
     def mails(self) -> list[Recorded]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import email
 import email.policy
+import json
 import sqlite3
-from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -14,29 +17,56 @@ from clients import SENDER, Mail, send
 from dovecot_part import Dovecot
 from letters import pitch
 from raincheck_part import Raincheck, StartGateway
-from smarthost_part import Recorder
+from smarthost_part import Recorded, Recorder
 from waiting import wait_until
 
 HOLD_ALL = {"tag": 0.0, "quarantine": 0.0, "answer": 0.0}
+CLOSED_HOURS = "22:00-23:00" if datetime.now(UTC).hour < 12 else "00:00-01:00"
+"""Working hours, in a sender's zone that is UTC, that are not now and not soon."""
 PROVEN = "mx.example.com; dmarc=pass (p=reject) header.from=growthrocket.example"
-ALL_DAY = "00:00-23:59"
 
 
-def live(dovecot: Dovecot, recorder: Recorder, **answers: Any) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def smart_host() -> Iterator[Recorder]:
+    server = Recorder()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def live_gateway(
+    dovecot_server: Dovecot, smart_host: Recorder, module_gateway: StartGateway
+) -> Raincheck:
+    return module_gateway(live(dovecot_server, smart_host))
+
+
+@pytest.fixture
+def raincheck(live_gateway: Raincheck, show_log: Callable[[Raincheck], None]) -> Raincheck:
+    """A gateway in live mode. Every test has a recipient of its own, who got no mail before."""
+    show_log(live_gateway)
+    return live_gateway
+
+
+def live(dovecot: Dovecot, smart_host: Recorder) -> dict[str, Any]:
     """Everything is held and, where the rules allow, answered at once."""
+    answers = {
+        "mode": "live",
+        "smart_host": f"127.0.0.1:{smart_host.port}",
+        "tls": "off",
+        "delay": "0s",
+        "hours": "00:00-23:59",
+    }
     return {
         "relay": {"authserv_ids": ["mx.example.com"]},
         "next_hop": {"kind": "lmtp", "address": f"127.0.0.1:{dovecot.port}"},
         "thresholds": HOLD_ALL,
-        "answers": {
-            "mode": "live",
-            "smart_host": f"127.0.0.1:{recorder.port}",
-            "tls": "off",
-            "delay": "0s",
-            "hours": ALL_DAY,
-        }
-        | answers,
-        "recipients": [{"match": "ann@example.com", "name": "Ann Example"}],
+        "answers": answers,
+        "recipients": [
+            {"match": "ann@example.com", "name": "Ann Example"},
+            {"match": "bob@example.com", "answers": {"hours": CLOSED_HOURS}},
+            {"match": "carol@example.com", "answers": {"mode": "shadow"}},
+        ],
     }
 
 
@@ -56,37 +86,42 @@ def on_a_weekday_now() -> datetime:
     pytest.skip("it is the weekend everywhere on earth; no answer leaves")
 
 
-def closed_hours() -> str:
-    """Working hours, as the sender's zone UTC has them, that are not now and not soon."""
-    return "22:00-23:00" if datetime.now(UTC).hour < 12 else "00:00-01:00"
+@dataclass(frozen=True)
+class Row:
+    """What the database says of one answer; `due` in UTC."""
+
+    state: str
+    reasons: list[str]
+    due: datetime | None
 
 
-def answers(raincheck: Raincheck) -> list[tuple[str, str, datetime | None]]:
-    """State, reasons and due time (UTC) of every answer in the database, oldest first."""
-    database = sqlite3.connect(raincheck.home / "var" / "raincheck.db")
-    try:
-        rows = database.execute("SELECT state, reasons, due_at FROM answers ORDER BY created_at")
-        return [
-            (state, reasons, datetime.fromisoformat(due).replace(tzinfo=UTC) if due else None)
-            for state, reasons, due in rows
-        ]
-    finally:
-        database.close()
+def answers(raincheck: Raincheck, recipient: str) -> list[Row]:
+    """The answers in this recipient's name, oldest first."""
+    query = "SELECT state, reasons, due_at FROM answers WHERE recipient = ? ORDER BY created_at"
+    with contextlib.closing(sqlite3.connect(raincheck.home / "var" / "raincheck.db")) as database:
+        rows = database.execute(query, (recipient,)).fetchall()
+    return [
+        Row(
+            state,
+            json.loads(reasons),
+            datetime.fromisoformat(due).replace(tzinfo=UTC) if due else None,
+        )
+        for state, reasons, due in rows
+    ]
 
 
-def states(raincheck: Raincheck) -> Counter[str]:
-    """How many answers are in which state."""
-    return Counter(state for state, _, _ in answers(raincheck))
+def caught(smart_host: Recorder, recipient: str) -> list[Recorded]:
+    """What has left in this recipient's name."""
+    return [mail for mail in smart_host.mails if recipient.encode() in mail.content]
 
 
 def test_a_pitch_is_answered_once_and_courteously(
-    dovecot: Dovecot, recorder: Recorder, gateway: StartGateway
+    raincheck: Raincheck, smart_host: Recorder
 ) -> None:
-    written = on_a_weekday_now()
-    raincheck = gateway(live(dovecot, recorder))
-    content = proven_pitch(unique="answer-me", date=written)
-    send(raincheck.port, Mail(content))
-    (answer, *_) = recorder.wait_for(1)
+    ann, written = "ann@example.com", on_a_weekday_now()
+    content = proven_pitch(1, unique="answer-me", date=written)
+    send(raincheck.port, Mail(content, (ann,)))
+    (answer,) = wait_until("the answer", lambda: caught(smart_host, ann))
     assert answer.mail_from == ""
     assert answer.rcpt_tos == (SENDER,)
 
@@ -110,51 +145,54 @@ def test_a_pitch_is_answered_once_and_courteously(
     assert "guaranteed" not in text  # nothing of theirs is quoted
 
     # The same mail again, as after a lost 250, and their next one: held, and met with silence.
-    send(raincheck.port, Mail(content), Mail(proven_pitch(1, unique="again", date=written)))
+    send(raincheck.port, Mail(content, (ann,)))
+    send(raincheck.port, Mail(proven_pitch(2, unique="again", date=written), (ann,)))
     assert len(raincheck.held("ann")) == 3
-    wait_until("the answer's state", lambda: states(raincheck)["sent"] == 1)
-    assert states(raincheck) == {"sent": 1, "withheld": 2}
-    assert len(recorder.mails) == 1
-    assert dovecot.count("ann") == 0
+    wait_until("the hand-over noted", lambda: answers(raincheck, ann)[0].state == "sent")
+    assert [one.state for one in answers(raincheck, ann)] == ["sent", "withheld", "withheld"]
+    assert len(caught(smart_host, ann)) == 1
 
 
 def test_outside_the_senders_working_hours_the_answer_waits(
-    dovecot: Dovecot, recorder: Recorder, gateway: StartGateway
+    raincheck: Raincheck, smart_host: Recorder
 ) -> None:
-    raincheck = gateway(live(dovecot, recorder, hours=closed_hours()))
-    send(raincheck.port, Mail(proven_pitch(date=datetime.now(UTC))))
-    ((state, _, due),) = answers(raincheck)
-    assert state == "planned"
-    assert due is not None
-    assert due > datetime.now(UTC)
-    assert due.weekday() < 5
-    assert due.strftime("%H:%M") == closed_hours()[:5]
-    raincheck.stop()
-    assert not recorder.mails
-    assert states(raincheck) == {"planned": 1}
+    bob = "bob@example.com"
+    content = proven_pitch(to=bob, unique="at-night", date=datetime.now(UTC))
+    send(raincheck.port, Mail(content, (bob,)))
+    (answer,) = answers(raincheck, bob)
+    assert answer.state == "planned"
+    assert answer.due is not None
+    assert answer.due > datetime.now(UTC)
+    assert answer.due.weekday() < 5
+    assert answer.due.strftime("%H:%M") == CLOSED_HOURS[:5]
+    assert not caught(smart_host, bob)
 
 
 @pytest.mark.parametrize(
-    ("changed", "forged", "reason"),
+    ("recipient", "results", "state", "reason"),
     [
-        ({"mode": "shadow"}, PROVEN, "shadow"),
-        ({}, PROVEN.replace("mx.example.com", "mx.example.com.evil.example"), "not-auth"),
-        ({}, PROVEN.replace("dmarc=pass", "dmarc=fail"), "not-auth"),
+        ("carol@example.com", PROVEN, "shadow", "shadow-mode"),
+        ("dave@example.com", PROVEN.replace("pass", "fail"), "withheld", "not-authenticated"),
+        (
+            "erin@example.com",
+            PROVEN.replace("mx.example.com", "mx.example.com.evil.example"),
+            "withheld",
+            "not-authenticated",
+        ),
     ],
-    ids=["shadow mode", "a verifier with a similar name", "dmarc failed"],
+    ids=["shadow mode", "dmarc failed", "a verifier with a similar name"],
 )
 def test_no_answer_leaves(
-    dovecot: Dovecot,
-    recorder: Recorder,
-    gateway: StartGateway,
-    changed: dict[str, Any],
-    forged: str,
+    raincheck: Raincheck,
+    smart_host: Recorder,
+    recipient: str,
+    results: str,
+    state: str,
     reason: str,
 ) -> None:
-    raincheck = gateway(live(dovecot, recorder, **changed))
-    send(raincheck.port, Mail(pitch(headers={"Authentication-Results": forged})))
-    ((state, reasons, _),) = answers(raincheck)
-    assert state == ("shadow" if reason == "shadow" else "withheld")
-    assert reason in reasons
-    raincheck.stop()
-    assert not recorder.mails
+    content = pitch(to=recipient, headers={"Authentication-Results": results})
+    send(raincheck.port, Mail(content, (recipient,)))
+    (answer,) = answers(raincheck, recipient)
+    assert answer.state == state  # from neither of them does anything lead to `sent`
+    assert answer.reasons == [reason]
+    assert not caught(smart_host, recipient)
