@@ -64,6 +64,11 @@ class Message:
     is_auto: bool = False  # Auto-Submitted says other than `no`
     hops: int = 0  # Received fields
 
+    @property
+    def author(self) -> str:
+        """The address in From where there is exactly one mailbox, else ''."""
+        return self.from_[0].address if len(self.from_) == 1 else ""
+
     def all(self, name: str) -> tuple[Header, ...]:
         """Every field of this name, topmost first."""
         folded = name.lower()

@@ -47,7 +47,7 @@ class Holding:
                 mails.append(self._file(case, decision, content, f"{case.envelope.id}-{number}"))
             pairs = list(zip(decisions, mails, strict=True))
             answers = only_one([self._answer(case, decision, mail) for decision, mail in pairs])
-            touches = [touch(case, decision, mail.id) for decision, mail in pairs]
+            touches = [touch(case, decision) for decision in decisions]
             spacing = max(self._profile(decision).answers.spacing for decision in decisions)
             self._store.hold(mails, answers, touches, spacing)
         except BaseException:
@@ -85,6 +85,7 @@ class Holding:
             original_offset=len(prefix),
             sha256=hashlib.sha256(content).hexdigest(),
             mail_options=case.envelope.mail_options,
+            author=case.message.author,
         )
 
     def _remove_files(self, mails: Sequence[HeldMail]) -> None:
@@ -150,9 +151,8 @@ def only_one(answers: Sequence[Answer]) -> list[Answer]:
     return kept
 
 
-def touch(case: Case, decision: Decision, mail_id: str) -> Touch:
-    """This pitch, for the memory of who came how often; `mail_id` is that of the held mail, or of
-    the transaction where nothing was held."""
+def touch(case: Case, decision: Decision) -> Touch:
+    """This pitch, for the memory of who came how often."""
     return Touch(
         at=case.envelope.received_at,
         sender=case.envelope.mail_from,
@@ -161,7 +161,7 @@ def touch(case: Case, decision: Decision, mail_id: str) -> Touch:
         subject=case.message.subject,
         score=case.verdict.score,
         disposition=decision.disposition,
-        mail_id=mail_id,
+        mail_id=case.envelope.id,
     )
 
 

@@ -20,7 +20,7 @@ from classifier.message import Message
 from classifier.verdict import Verdict
 from config.settings import Settings
 from gateway import delivery
-from gateway.envelope import Decision, Envelope
+from gateway.envelope import Decision, Envelope, Memory
 from gateway.holding import Holding, own_fields, touch
 from gateway.memory.rows import HeldMail
 from gateway.memory.store import Store, StoreError
@@ -88,9 +88,9 @@ class Pipeline:
         try:
             reply = await self._deliver(plan, envelope, content, transaction)
         except BaseException:  # the client will hear 451 and come again with the whole mail
-            await self._settle(plan, envelope, held, UNFORESEEN)
+            await self._settle(plan, held, UNFORESEEN)
             raise
-        await self._settle(plan, envelope, held, reply)
+        await self._settle(plan, held, reply)
         _report(plan, envelope, reply, len(content))
         return reply
 
@@ -112,9 +112,8 @@ class Pipeline:
         return Plan(await asyncio.to_thread(self._decisions, case), case)
 
     def _decisions(self, case: Case) -> tuple[Decision, ...]:
-        sender, message_id = case.envelope.mail_from, case.message.message_id
         return tuple(
-            decide(case, recipient, self._store.recall(sender, recipient, message_id))
+            decide(case, recipient, recall(self._store, case, recipient))
             for recipient in case.envelope.rcpt_tos
         )
 
@@ -180,18 +179,22 @@ class Pipeline:
             copies[own].append(decision.recipient)
         return copies
 
-    async def _settle(
-        self, plan: Plan, envelope: Envelope, held: Sequence[HeldMail], reply: Reply
-    ) -> None:
+    async def _settle(self, plan: Plan, held: Sequence[HeldMail], reply: Reply) -> None:
         """After the reply is known: undo the holding, or remember the touches."""
         try:
             if held and not reply.positive:
                 await asyncio.to_thread(self._holding.undo, held)
             elif plan.case and plan.tagged and reply.positive:
-                touches = [touch(plan.case, one, envelope.id) for one in plan.tagged]
+                touches = [touch(plan.case, one) for one in plan.tagged]
                 await asyncio.to_thread(self._store.note_touches, touches)
         except Exception as error:  # the mail's fate is already decided
             log.error("not-noted", held=[mail.id for mail in held], error=repr(error))
+
+
+def recall(store: Store, case: Case, recipient: str) -> Memory:
+    """What is remembered of the sender of this mail, for one recipient."""
+    message = case.message
+    return store.recall(case.envelope.mail_from, recipient, message.message_id, message.author)
 
 
 def _report(plan: Plan, envelope: Envelope, reply: Reply, size: int) -> None:

@@ -23,6 +23,7 @@ from gateway.cli.common import config_option, progress, settings_from
 from gateway.envelope import Decision, Envelope, Memory
 from gateway.mailfiles import Source
 from gateway.memory.store import Store, StoreError
+from gateway.pipeline import recall
 from gateway.plain import printable
 from gateway.policy import Case, decide
 from gateway.senderauth.authresults import authenticate
@@ -143,7 +144,7 @@ class Judging:
         case = Case(envelope, message, verdict, self._settings, authentication)
         memory = Memory()
         if self._store:
-            memory = self._store.recall(envelope.mail_from, recipient, message.message_id)
+            memory = recall(self._store, case, recipient)
         return case, decide(case, recipient, memory)
 
     def _envelope(self, message: Message, assumed: Assumed) -> Envelope:

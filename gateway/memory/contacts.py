@@ -35,6 +35,17 @@ def standing(connection: Connection, sender: str, recipient: str) -> Contact | N
     return None if row is None else _contact(row)
 
 
+def standing_of_either(
+    connection: Connection, sender: str, author: str, recipient: str
+) -> Contact | None:
+    """The contact that decides about a mail: one that blocks, else the envelope sender's, else the
+    author's."""
+    found = [standing(connection, one, recipient) for one in dict.fromkeys((sender, author)) if one]
+    contacts = [contact for contact in found if contact is not None]
+    blocked = (contact for contact in contacts if contact.standing == "blocked")
+    return next(blocked, contacts[0] if contacts else None)
+
+
 def why(contact: Contact) -> str:
     """In words: "allowed on 3 March 2026 (release)", naming the domain if that is what counts."""
     day = contact.created_at

@@ -50,6 +50,7 @@ class HeldMail:
     original_offset: int  # octets of our own fields before the sender's first octet
     sha256: str  # of the original octets
     mail_options: tuple[str, ...]
+    author: str = ""  # the address in From, where it is exactly one
     state: HeldState = "held"
     state_at: datetime | None = None
 

@@ -42,14 +42,15 @@ class Store:
 
     # recall and hold
 
-    def recall(self, sender: str, recipient: str, message_id: str) -> Memory:
-        """What is remembered of this envelope sender, for this recipient. Of the null sender
-        nothing is: its mails come from everywhere."""
+    def recall(self, sender: str, recipient: str, message_id: str, author: str = "") -> Memory:
+        """What is remembered of this envelope sender, for this recipient; their standing may also
+        be the author's, whose address in From is the one that people see and decide about. Of
+        the null sender nothing is remembered: its mails come from everywhere."""
         if not sender:
             return Memory()
         pair = (sender, recipient)
         with self._database.read() as connection:
-            contact = contacts.standing(connection, *pair)
+            contact = contacts.standing_of_either(connection, sender, author, recipient)
             return Memory(
                 standing=contact.standing if contact else None,
                 standing_why=contacts.why(contact) if contact else "",
@@ -127,7 +128,9 @@ class Store:
                 return
             answer_rows.cancel_of(connection, held_id)
             if mail.mail_from:
-                contacts.put(connection, mail.mail_from, "allowed", "release", mail.recipient)
+                # The envelope sender may be a new one for every mail (VERP): the author stays.
+                for address in {mail.mail_from, mail.author} - {""}:
+                    contacts.put(connection, address, "allowed", "release", mail.recipient)
                 answer_rows.cancel_for(connection, mail.mail_from, mail.recipient)
 
     def abandon_release(self, held_id: str) -> None:

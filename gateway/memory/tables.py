@@ -137,6 +137,7 @@ held = Table(
     Column("original_offset", Integer, nullable=False),
     Column("sha256", Words, nullable=False),
     Column("mail_options", Tuple(str), nullable=False),
+    Column("author", Words, nullable=False),
     Column("state", Words, nullable=False),
     Column("state_at", Utc),
     Index("held_folder", "recipient_key", "received_at"),

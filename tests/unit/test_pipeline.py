@@ -190,3 +190,24 @@ async def test_an_empty_mail_is_delivered(tmp_path: Path) -> None:
     async with running(tmp_path) as lab:
         assert await lab.send(b"") == (250, {})
         assert len(lab.hop.mails) == 1
+
+
+async def test_released_is_let_through_though_every_mail_has_its_own_return_path(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as lab:
+        await lab.send(mail(0.99, 1), sender="bounce+1@list.example")
+        (held,) = lab.store.held()
+        lab.store.claim_release(held.id)
+        lab.store.finish_release(held.id)
+        await lab.send(mail(0.99, 2), sender="bounce+2@list.example")
+        assert lab.store.held() == []
+        assert len(lab.hop.mails) == 1
+
+
+async def test_a_blocked_author_is_held_whatever_the_return_path(tmp_path: Path) -> None:
+    async with running(tmp_path) as lab:
+        lab.store.set_contact(SELLER, "blocked", "test")
+        lab.store.set_contact("bounce+1@list.example", "allowed", "test")
+        await lab.send(mail(0.01, 1), sender="bounce+1@list.example")
+        assert len(lab.store.held()) == 1

@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("original_offset", sa.Integer, nullable=False),
         sa.Column("sha256", sa.Text, nullable=False),
         sa.Column("mail_options", sa.JSON, nullable=False),
+        sa.Column("author", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("state_at", sa.DateTime),
     )
