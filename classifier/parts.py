@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from email.message import Message as Part
 from itertools import chain, islice
@@ -34,7 +35,7 @@ _BINARY = frozenset(("image", "audio", "video", "font", "model"))
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A part that is not body text. `size` is in octets, of an enclosed message those of its
-    leaves as sent; a part without a name is called after its number: `part-3`."""
+    leaves; a part without a name is called after its number: `part-3`."""
 
     filename: str
     content_type: str
@@ -192,20 +193,19 @@ def _asked(part: Part, parameter: str, reading: _Reading) -> str:
 
 def _octets(part: Part, reading: _Reading) -> bytes:
     """The part's content without its transfer encoding (RFC 2045 §6)."""
-    found = len(part.defects)
-    octets = part.get_payload(decode=True)
+    # get_payload applies the charset on its way and raises on one like `idna` or a malformed one;
+    # a shallow copy without Content-Type has none to apply.
+    bare = copy(part)
+    del bare["Content-Type"]
+    found = len(bare.defects)
+    octets = bare.get_payload(decode=True)
     if not isinstance(octets, bytes):
         return b""
-    names = {type(defect).__name__ for defect in part.defects[found:]}
+    names = {type(defect).__name__ for defect in bare.defects[found:]}
     if not any("Base64" in name for name in names):
         return octets
     reading.fault(part, "its base64 is broken")
-    try:
-        raw = part.get_payload()
-    except TypeError:
-        # It applies the charset, and cannot where that is written as RFC 2231 allows.
-        part.del_param("charset")
-        raw = part.get_payload()
+    raw = bare.get_payload()
     return _salvaged(raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else octets)
 
 
@@ -248,10 +248,8 @@ def _unflowed(text: str) -> str:
 
 def _attach(part: Part, reading: _Reading) -> None:
     name = one_line(decoded(_asked(part, "filename", reading))[0])[:255]
-    if part.is_multipart():
-        size = sum(len(str(leaf.get_payload())) for leaf in part.walk() if not leaf.is_multipart())
-    else:
-        size = len(_octets(part, reading))
+    leaves = (leaf for leaf in part.walk() if not leaf.is_multipart())
+    size = sum(len(_octets(leaf, reading)) for leaf in leaves)
     name = name or f"part-{reading.numbers.get(id(part), 0)}"
     reading.attachments.append(Attachment(name, part.get_content_type(), size))
 

@@ -187,6 +187,8 @@ def test_what_is_damaged_is_read_and_said(raw: bytes, fault: str) -> None:
         "Content-Type: text/plain; format*=a; format*1=b",
         "Content-Type: text/plain; charset*=a; charset*1=b",
         "Content-Type: text/plain; charset*=''x\nContent-Transfer-Encoding: base64",
+        "Content-Type: text/plain; charset=idna",
+        "Content-Type: text/plain; name*=a; name*1=b\nContent-Transfer-Encoding: base64",
     ],
 )
 def test_parameters_the_standard_library_stumbles_over(fields: str) -> None:
