@@ -116,21 +116,21 @@ def why(mail: HeldMail) -> tuple[str, ...]:
 def fate(answer: Answer | None, zone: tzinfo) -> str:
     """What became of the answer, in a sentence."""
     if answer is None:
-        return "no answer was considered"
+        return "none was considered"
     if answer.state == "withheld":
-        return "no answer: " + "; ".join(explain(reason) for reason in answer.reasons)
+        return "none: " + "; ".join(explain(reason) for reason in answer.reasons)
     if answer.state == "shadow":
         others = [explain(one) for one in answer.reasons if one != "shadow-mode"]
         also = f"; live, it would be kept back: {'; '.join(others)}" if others else ""
-        return "an answer was written and not sent (mode shadow)" + also
+        return "written and not sent (mode shadow)" + also
     if answer.state == "planned" and answer.due_at:
-        return f"an answer leaves {answer.due_at.astimezone(zone):%a %d %b at %H:%M}"
+        return f"leaves {answer.due_at.astimezone(zone):%a %d %b at %H:%M}"
     return {
-        "sending": "an answer is leaving right now",
-        "sent": "an answer was sent",
-        "in-doubt": "an answer may have been sent; it will not be tried again",
-        "failed": "an answer could not be sent",
-        "cancelled": "the answer was cancelled",
+        "sending": "leaving right now",
+        "sent": "sent",
+        "in-doubt": "may have been sent; it will not be tried again",
+        "failed": "could not be sent",
+        "cancelled": "cancelled",
     }.get(answer.state, answer.state)
 
 

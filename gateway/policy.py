@@ -34,12 +34,7 @@ def decide(case: Case, recipient: str, memory: Memory) -> Decision:
     """The decision for one recipient."""
     profile = case.settings.profile(recipient)
     disposition, reasons = _disposition(case, memory, profile.thresholds)
-    if disposition != "quarantine":
-        return Decision(recipient, disposition, reasons, AnswerDecision(reasons=("not-held",)))
-    if memory.standing == "blocked":
-        answer = AnswerDecision(reasons=("blocked-sender",))
-        return Decision(recipient, disposition, reasons, answer)
-    return Decision(recipient, disposition, reasons, _answer(case, recipient, memory))
+    return Decision(recipient, disposition, reasons, _answer(case, recipient, memory, disposition))
 
 
 def _disposition(
@@ -77,7 +72,12 @@ def _compared(score: float, sign: str, name: str, threshold: float) -> str:
     return f"score {shown} {sign} {name} {limit}"
 
 
-def _answer(case: Case, recipient: str, memory: Memory) -> AnswerDecision:
+def _answer(case: Case, recipient: str, memory: Memory, disposition: Disposition) -> AnswerDecision:
+    if memory.standing is not None:
+        known = "blocked-sender" if memory.standing == "blocked" else "known-sender"
+        return AnswerDecision(reasons=(known,))
+    if disposition != "quarantine":
+        return AnswerDecision(reasons=("not-held",))
     answer = courtesy.decide(occasion(case, recipient, memory))
     profile = case.settings.profile(recipient)
     if case.verdict.score < profile.thresholds.answer:

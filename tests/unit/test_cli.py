@@ -332,7 +332,7 @@ async def test_send_shows_what_became_of_each(here: Path, lab: Lab) -> None:
     assert [row[:2] for row in rows] == [["a.eml", ANN], ["b.eml", ANN], ["c.eml", ""]]
     assert rows[0][2] == "delivered"
     assert rows[1][2].startswith("held as ")
-    assert "no answer: " in rows[1][3]
+    assert "none: " in rows[1][3]
     assert rows[2][2].startswith("not sent")
     refused = await asyncio.to_thread(
         raincheck, here, "send", "--rcpt-to", BOB, "a.eml", RAINCHECK_RELAY__LISTEN=listen

@@ -78,6 +78,11 @@ def test_a_standing_outweighs_the_score(memory: Memory, disposition: str, reason
     assert (found.disposition, found.reasons) == (disposition, (reason,))
 
 
+@pytest.mark.parametrize("memory", [KNOWN, ALLOWED])
+def test_whom_you_know_is_not_answered(memory: Memory) -> None:
+    assert decision(0.99, memory).answer.reasons == ("known-sender",)
+
+
 def test_a_blocked_sender_is_held_at_any_score_and_never_answered() -> None:
     found = decision(0.01, BLOCKED)
     assert found.disposition == "quarantine"
