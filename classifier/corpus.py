@@ -47,7 +47,7 @@ SKETCH = 12  # shingles that stand for a text
 SAME, KIN = 10, 4  # shared shingles from which texts are one text, or one group
 COMMON = 150  # a shingle in so many texts is a stock phrase and joins nothing
 
-MIX: dict[Label, float] = {"pitch": 0.25, "personal": 0.4, "bulk": 0.2, "junk": 0.15}
+MIX: dict[Label, float] = {"pitch": 0.2, "personal": 0.45, "bulk": 0.2, "junk": 0.15}
 """The share each label gets in training, whatever the number of its mails."""
 SOURCE_FACTOR = {"genuine": 3.0, "list-ham": 0.5}
 """How much a source counts within its label, against 1: list discussion is easy to come by, and

@@ -2,8 +2,8 @@
 
 With p the pitch probability, the score's log-odds change by `weight · (pitch − mean of the other
 labels' coefficients, weighted by what is left of the probability)` for each term: the exact
-gradient, not an estimate. Only words and word pairs are named; character n-grams are no reason
-anyone can read.
+gradient, not an estimate. Only words and word pairs are named, and none of stop words alone:
+character n-grams and "we" are no reasons anyone can read.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ def terms(
     feature matrix, word features first; `words` names those."""
     weights = _gradient(coefficients, probabilities, row.indices) * row.data
     named = [
-        (float(w), words[i]) for w, i in zip(weights, row.indices, strict=True) if i < len(words)
+        (float(weight), words[at])
+        for weight, at in zip(weights, row.indices, strict=True)
+        if at < len(words) and abs(weight) >= FLOOR and _says_something(words[at])
     ]
     # Ties are broken by the word, so that the same mail is always explained in the same order.
     named.sort(key=lambda pair: (-pair[0], pair[1]))
-    up = _distinct([pair for pair in named if pair[0] >= FLOOR], UP)
-    down = _distinct([pair for pair in reversed(named) if pair[0] <= -FLOOR], DOWN)
+    up = _distinct([pair for pair in named if pair[0] > 0], UP)
+    down = _distinct([pair for pair in reversed(named) if pair[0] < 0], DOWN)
     return tuple(Term(_spelled(word, text), round(weight, 3)) for weight, word in (*up, *down))
 
 
@@ -42,6 +44,12 @@ def _gradient(coefficients: Any, probabilities: Any, columns: Any) -> Any:
     rest = probabilities[others] / max(float(probabilities[others].sum()), 1e-9)
     chosen = coefficients[:, columns]
     return chosen[pitch] - rest @ chosen[others]
+
+
+def _says_something(term: str) -> bool:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return not all(word in ENGLISH_STOP_WORDS or len(word) < 3 for word in term.split())
 
 
 def _distinct(ranked: list[tuple[float, str]], count: int) -> list[tuple[float, str]]:

@@ -151,7 +151,7 @@ def _neutral(line: str, names: frozenset[str]) -> str:
 
 
 def _word(word: str, names: frozenset[str]) -> str:
-    if "@" in word and "." in word:
+    if "@" in word.strip("@.,;:!?()<>"):
         return "xxaddressxx"
     if "://" in word or word[:4].lower() == "www." or word[:7].lower() == "mailto:":
         return "xxlinkxx"

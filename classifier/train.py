@@ -20,7 +20,7 @@ import hashlib
 import io
 import platform
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +39,13 @@ WORD_TERMS, CHARACTER_TERMS = 40_000, 40_000
 FOLDS = 4
 STRENGTH = 20.0  # C of the regression: the inverse of the regularisation
 SEED = 20_261_122
+
+PUBLIC = frozenset({"google", "facebook", "instagram", "amazon", "zoom", "internet", "english"})
+"""Capitalised words that are nobody's name and that mails of every label use."""
+_PERSONAL = re.compile(r"[\d@]|://|www\.")
+"""What would come from a number, an address or a link that escaped `text.normalise`."""
+_WORD = re.compile(r"[^\W\d_]{2,30}")
+_WITHIN = re.compile(r"(?<=[a-z,] )[^\W\d_]{2,30}")
 
 WORDS = {
     "analyzer": "word",
@@ -131,7 +138,7 @@ def vocabulary(examples: Sequence[Example], how: dict[str, Any], most: int) -> l
     ranked = sorted(
         (-int(mails[at]), term)
         for term, at in counter.vocabulary_.items()
-        if allowed[at] and not names.intersection(term.split())
+        if allowed[at] and not names.intersection(term.split()) and not _PERSONAL.search(term)
     )
     return sorted(term for _, term in ranked[:most])
 
@@ -149,16 +156,27 @@ def _distinct(matrix: Any, owners: list[str]) -> Any:
 
 
 def only_names(examples: Sequence[Example]) -> frozenset[str]:
-    """Words from the names of senders and recipients that are not also common words: those that
-    most mails write with a capital even where other words have none."""
+    """Words that are names and nothing else: those from the names of senders and recipients that
+    are not plainly common words too, and those that are written with a capital and hardly ever
+    without. Places, months and makes go with them, which is as well: they tell where and when a
+    mail was archived. Counted in senders, since one may never use capitals."""
     known = frozenset[str]().union(*(example.names for example in examples))
-    capital: Counter[str] = Counter()
-    small: Counter[str] = Counter()
+    small, title, inside, upper = (defaultdict[str, set[str]](set) for _ in range(4))
     for example in examples:
-        for word in set(re.findall(r"[^\W\d_]{3,30}", example.text)):
-            if word.lower() in known:
-                (small if word.islower() else capital)[word.lower()] += 1
-    return frozenset(w for w in known if small[w] < LEAST_MAILS or small[w] < capital[w])
+        for word in set(_WORD.findall(example.text)):
+            form = small if word.islower() else title if word.istitle() else upper
+            form[word.lower()].add(example.sender)
+        for word in set(_WITHIN.findall(example.text)):
+            if word.istitle():
+                inside[word.lower()].add(example.sender)
+
+    def is_name(word: str) -> bool:
+        plain, named = len(small[word]), len(inside[word])
+        if word in known and len(upper[word]) <= len(title[word]):
+            return plain < max(2 * LEAST_MAILS, named)
+        return 4 * plain < named or (not plain and bool(title[word]))
+
+    return frozenset(word for word in {*known, *title} if is_name(word)) - PUBLIC
 
 
 def _temperature(matrix: Any, labels: list[int], weights: list[float], groups: list[str]) -> float:

@@ -16,6 +16,7 @@ def text(own: str, **fields: object) -> str:
     ("written", "seen"),
     [
         ("Write to dana@example.com, please", "Write to xxaddressxx please"),
+        ("As root@localhost: at @ noon", "As xxaddressxx at @ noon"),
         ("See https://shop.example/a?b=1 today", "See xxlinkxx today"),
         ("See www.shop.example today", "See xxlinkxx today"),
         ("See shop.example/deal today", "See xxlinkxx today"),

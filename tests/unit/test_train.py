@@ -52,12 +52,30 @@ def test_a_term_of_a_single_campaign_is_not_kept_whoever_signs_it() -> None:
 
 
 def test_a_name_is_not_kept_unless_it_is_a_common_word() -> None:
-    names = frozenset({"quentin", "mark"})
-    mails = [example(n, "Quentin will mark it", names=names) for n in range(6)]
+    names = frozenset({"quentin", "lowell", "mark"})
+    mails = [
+        example(n, "Yes, Quentin will mark it" + " with lowell" * (n < 8), names=names)
+        for n in range(12)
+    ]
     terms = kept(mails)
-    assert "mark" in terms
-    assert "mark it" in terms
-    assert not [term for term in terms if "quentin" in term]
+    assert {"mark", "mark it", "will mark"} <= set(terms)
+    assert not [term for term in terms if "quentin" in term or "lowell" in term]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "survives"),
+    [
+        ("we saw Quentin there", False),  # always a capital within the sentence
+        ("Quentin was there", False),  # never without one
+        ("we bring lanterns there", True),
+        ("we sell SEO there", True),  # an abbreviation, not a name
+        ("we use Google there", True),  # nobody's name
+    ],
+)
+def test_a_name_in_the_text_is_not_kept_whoever_sent_it(sentence: str, survives: bool) -> None:
+    rare = {"Quentin", "lanterns", "SEO", "Google"} & set(sentence.split())
+    terms = kept([example(n, sentence) for n in range(6)])
+    assert (rare.pop().lower() in terms) is survives
 
 
 def test_a_name_is_not_kept_as_a_character_term_either() -> None:
@@ -70,6 +88,13 @@ def test_a_name_is_not_kept_as_a_character_term_either() -> None:
 def test_no_number_or_address_can_become_a_word() -> None:
     mails = [example(n, "call 5550100 or a@b.example x99") for n in range(6)]
     assert not [term for term in kept(mails) if any(c.isdigit() or c == "@" for c in term)]
+
+
+def test_neither_can_become_a_character_term() -> None:
+    mails = [example(n, "root@host 555 http://x www.x") for n in range(6)]
+    terms = train.vocabulary(mails, train.CHARACTERS, 1000)
+    assert "root" in terms
+    assert not [term for term in terms if set(term) & set("@5") or "://" in term or "www." in term]
 
 
 def test_the_most_frequent_terms_are_kept_when_there_are_too_many() -> None:
