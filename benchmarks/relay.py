@@ -116,9 +116,9 @@ def run_rounds(
 
 def table(rows: Sequence[Row]) -> Table:
     """Medians over the rounds."""
-    shown = Table(title="mails through a relay on this machine (medians over the rounds)")
+    shown = Table(title="mails relayed on this machine, medians over the rounds")
     shown.add_column("target")
-    for heading in ("connections", "mails/s", "delivered/s", "of next hop", "p50 ms", "p99 ms"):
+    for heading in ("conns", "mails/s", "arrived/s", "of hop", "p50 ms", "p99 ms"):
         shown.add_column(heading, justify="right")
     alone = {(row.connections, row.round): row.rate for row in rows if row.name == ALONE}
     for name, connections in dict.fromkeys((row.name, row.connections) for row in rows):

@@ -41,7 +41,8 @@ class Raincheck:
         tables["digest"] = {"enabled": False} | tables.get("digest", {})
         self.config.write_text(toml(tables, settings.get("recipients", ())))
 
-    def start(self) -> None:
+    def launch(self) -> None:
+        """Start the process, without waiting for it to serve."""
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*COMMAND, "serve", "--config", str(self.config)],
@@ -52,16 +53,22 @@ class Raincheck:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def start(self) -> None:
+        """Start, and wait until it serves; fails the test, with the log, when it does not."""
+        before = len(self.events("serving"))
+        self.launch()
         try:
-            wait_until("the gateway's greeting", self._greets, seconds=60)
+            wait_until("serve to serve", lambda: self._serves(before), seconds=60)
         except AssertionError as error:
             self.kill()
             pytest.fail(f"{error}\n{self.log()}")
 
-    def _greets(self) -> bool:
+    def _serves(self, before: int) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"serve ended with {self.process.returncode}"
-        return greeting(self.port).startswith("220")
+        said = len(self.events("serving")) > before
+        return said and greeting(self.port).startswith("220")
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
