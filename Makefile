@@ -5,6 +5,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Built with the setuptools of the lock, not with whichever an isolated build would fetch unhashed.
+BUILD  := --use-pep517 --no-build-isolation
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+           --no-header --no-emit-index-url --no-annotate
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types check lock clean model bench
@@ -31,10 +35,9 @@ bench: $(VENV)/installed-dev  ## messages per second against the next hop alone 
 	$(BIN)/python benchmarks/relay.py
 
 lock:  ## write the lock files anew from pyproject.toml (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra build \
-	  --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra build --extra dev \
-	  --no-header --no-emit-index-url --no-annotate -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(COMPILE) - -o requirements-build.lock
 
 clean:  ## remove the environment and caches; mail and state under var/ stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
@@ -48,12 +51,13 @@ $(VENV)/python:
 	  else echo "This Python cannot make environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 69; fi; }
 	@touch $@
 
-$(VENV)/installed: requirements.lock pyproject.toml | $(VENV)/python
+$(VENV)/installed: requirements-build.lock requirements.lock pyproject.toml | $(VENV)/python
 	@echo "Setting up .venv (once; a minute or two) …"
-	@$(PIP) --require-hashes -r requirements.lock
-	@$(PIP) --no-build-isolation --no-deps -e .
+	@$(PIP) --require-hashes -r requirements-build.lock
+	@$(PIP) $(BUILD) --require-hashes -r requirements.lock
+	@$(PIP) $(BUILD) --no-deps -e .
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
-	@$(PIP) --require-hashes -r requirements-dev.lock
+	@$(PIP) $(BUILD) --require-hashes -r requirements-dev.lock
 	@touch $@
