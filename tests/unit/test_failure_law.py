@@ -13,6 +13,7 @@ import asyncio
 import shutil
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,12 @@ class Hanging(ScoreField):
     async def judge(self, content: bytes) -> tuple[Message, Verdict]:
         await asyncio.Event().wait()
         raise AssertionError
+
+
+def damage(tmp_path: Path, statement: str) -> None:
+    """Do this to the gateway's database behind its back."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database:
+        database.execute(statement)
 
 
 def only_delivered(lab: Lab, original: bytes, mark: bytes) -> None:
@@ -94,8 +101,7 @@ while header := source.read(4):
 
 async def test_a_mail_that_cannot_be_recalled_is_delivered_unjudged(tmp_path: Path) -> None:
     async with running(tmp_path) as lab:
-        with sqlite3.connect(tmp_path / "state.db") as database:
-            database.execute("ALTER TABLE contacts RENAME TO gone")
+        damage(tmp_path, "ALTER TABLE contacts RENAME TO gone")
         assert await lab.send(mail(0.99)) == (250, {})
         ((_, _, content),) = lab.hop.mails
         assert content.startswith(b"X-Raincheck: unjudged; id=")
@@ -114,8 +120,7 @@ async def test_when_the_folder_cannot_be_written_the_mail_is_delivered(tmp_path:
 
 async def test_when_the_database_cannot_keep_it_the_mail_is_delivered(tmp_path: Path) -> None:
     async with running(tmp_path) as lab:
-        with sqlite3.connect(tmp_path / "state.db") as database:
-            database.execute("ALTER TABLE held RENAME TO gone")
+        damage(tmp_path, "ALTER TABLE held RENAME TO gone")
         assert await lab.send(mail(0.99)) == (250, {})
         ((_, _, content),) = lab.hop.mails
         assert content.startswith(b"X-Raincheck: pitch; score=0.9")
