@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from classifier.message import Message
 from classifier.text import CAP
@@ -57,8 +57,7 @@ class Phrase:
     places: tuple[frozenset[str] | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
+class _Word(NamedTuple):
     text: str
     start: int
     end: int
@@ -99,18 +98,18 @@ def _in_text(text: str) -> Iterator[tuple[str, str]]:
 def _match(places: tuple[frozenset[str] | None, ...], words: list[_Word], at: int) -> int | None:
     """The index of the last word when the phrase stands at `at`. Takes the first word after a
     gap that fits and never goes back, so the cost is bounded by the phrase's length."""
-    reach = 0
-    at -= 1
+    reach, last = 0, len(words)
     for place in places:
         if place is None:
             reach = GAP
             continue
-        window = range(at + 1, min(at + 2 + reach, len(words)))
-        hit = next((i for i in window if not place or words[i].text in place), None)
-        if hit is None:
+        stop = min(at + 1 + reach, last)
+        while at < stop and place and words[at].text not in place:
+            at += 1
+        if at >= stop:
             return None
-        at, reach = hit, 0
-    return at
+        at, reach = at + 1, 0
+    return at - 1
 
 
 def _quote(text: str, start: int, end: int) -> str:
