@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from sqlalchemy import Connection
+
 from gateway.envelope import Memory, Standing
 from gateway.memory import answers as answer_rows
 from gateway.memory import contacts, deliveries, held
@@ -113,11 +115,15 @@ class Store:
             return held.find(connection, id_prefix)
 
     def claim_release(self, held_id: str, *, again: bool = False) -> HeldMail | None:
-        """held → releasing, for one caller only: None for everyone else. `again` also takes a
-        mail that is `releasing`, whose hand-over may or may not have happened."""
+        """held → releasing, for one caller only: None for everyone else. Answers planned for its
+        sender are cancelled, and stay so however the release ends: it is wanted mail. `again`
+        also takes a mail that is `releasing`, whose hand-over may or may not have happened."""
         origins: tuple[HeldState, ...] = ("held", "releasing") if again else ("held",)
         with self._database.write() as connection:
-            return held.step(connection, held_id, origins, "releasing")
+            mail = held.step(connection, held_id, origins, "releasing")
+            if mail is not None:
+                _stop_answers(connection, mail)
+            return mail
 
     def finish_release(self, held_id: str) -> None:
         """releasing → released. The sender is allowed for this recipient from now on, and no
@@ -126,12 +132,9 @@ class Store:
             mail = held.step(connection, held_id, ("releasing",), "released")
             if mail is None:
                 return
-            answer_rows.cancel_of(connection, held_id)
-            if mail.mail_from:
-                # The envelope sender may be a new one for every mail (VERP): the author stays.
-                for address in {mail.mail_from, mail.author} - {""}:
-                    contacts.put(connection, address, "allowed", "release", mail.recipient)
-                answer_rows.cancel_for(connection, mail.mail_from, mail.recipient)
+            for address in _people(mail):
+                contacts.put(connection, address, "allowed", "release", mail.recipient)
+            _stop_answers(connection, mail)  # one may have been planned since the claim
 
     def abandon_release(self, held_id: str) -> None:
         """releasing → held: the next hop certainly does not have it."""
@@ -216,3 +219,15 @@ class Store:
     def note_delivered(self, sha256: str, recipients: Sequence[str]) -> None:
         with self._database.write() as connection:
             deliveries.note(connection, sha256, recipients)
+
+
+def _people(mail: HeldMail) -> set[str]:
+    """Whom a release of this mail speaks for. The envelope sender may be a new one for every mail
+    (VERP): the author stays. A bounce's author is no one to let through."""
+    return {mail.mail_from, mail.author} - {""} if mail.mail_from else set()
+
+
+def _stop_answers(connection: Connection, mail: HeldMail) -> None:
+    answer_rows.cancel_of(connection, mail.id)
+    for address in _people(mail):
+        answer_rows.cancel_for(connection, address, mail.recipient)

@@ -72,8 +72,9 @@ async def release(
     again: bool = False,
     released_by: str = "cli",
 ) -> ReleaseResult:
-    """Hand a held mail to the next hop, and remember its sender as allowed. `again` also takes
-    one whose last release broke off in doubt; `released_by` goes into the log."""
+    """Hand a held mail to the next hop, and remember its sender as allowed. Answers planned for
+    them are cancelled first, whatever comes of it. `again` also takes one whose last release broke
+    off in doubt; `released_by` goes into the log."""
     mail = await asyncio.to_thread(store.claim_release, held_id)
     doubted = mail is None and again
     if doubted:

@@ -348,15 +348,29 @@ def test_release_allows_the_sender_for_this_recipient_and_cancels(store: Store) 
     store.hold([], [pitch_answer("a2", "m2", created_at=later)], [], MONTH)
     store.hold([], [pitch_answer("a3", "m3", recipient="bob@example.com")], [], MONTH)
     store.claim_release("m1")
+    states = [state_of(store, one) for one in ("a1", "a2", "a3")]
+    assert states == ["cancelled", "cancelled", "planned"]  # before the next hop is spoken to
+    store.hold([], [pitch_answer("a4", "m4", created_at=later)], [], MONTH)
     store.finish_release("m1")
     assert store.recall(SAM, ANN, "").standing == "allowed"
     assert store.recall(SAM, "bob@example.com", "").standing is None
     assert store.contacts()[0].source == "release"
-    assert [state_of(store, one) for one in ("a1", "a2", "a3")] == [
-        "cancelled",
-        "cancelled",
-        "planned",
-    ]
+    assert [state_of(store, one) for one in ("a3", "a4")] == ["planned", "cancelled"]
+
+
+def test_release_cancels_what_is_planned_for_the_author_too(store: Store) -> None:
+    store.hold([held_mail(mail_from="b-1@seller.example", author=SAM)], [], [], MONTH)
+    store.hold([], [pitch_answer("a2", "m2")], [], MONTH)
+    store.claim_release("m1")
+    assert state_of(store, "a2") == "cancelled"
+
+
+def test_a_release_that_was_not_to_be_had_cancels_nothing(store: Store) -> None:
+    store.hold([held_mail()], [], [], MONTH)
+    store.discard("m1")
+    store.hold([], [pitch_answer("a2", "m2")], [], MONTH)
+    assert store.claim_release("m1") is None
+    assert state_of(store, "a2") == "planned"
 
 
 def test_release_of_a_null_sender_allows_nobody(store: Store) -> None:
