@@ -73,7 +73,7 @@ def _read(path: Path) -> dict[str, Any]:
         problem = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError:
         problem = "is not UTF-8 text; save it as UTF-8"
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         problem = f"is not valid TOML: {error}"
     raise ConfigError((Fault(str(path), "", problem),))
 
@@ -85,7 +85,11 @@ def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[str
         table, separator, key = variable.removeprefix(PREFIX).lower().partition("__")
         if not variable.startswith(PREFIX) or not separator:
             continue
-        data.setdefault(table, {})[key] = _value(text)
+        keys = data.setdefault(table, {})
+        if not isinstance(keys, dict):
+            problem = f"[{table}] is no table in the file, so a variable cannot set its keys"
+            raise ConfigError((Fault(variable, "", problem),))
+        keys[key] = _value(text)
         origins[(table, key)] = variable
     return origins
 
@@ -98,7 +102,7 @@ def _value(text: str) -> Any:
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 

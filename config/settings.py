@@ -39,6 +39,7 @@ Address = Annotated[Endpoint, BeforeValidator(units.endpoint)]
 Clock = Annotated[time, BeforeValidator(units.clock)]
 Span = Annotated[Hours, BeforeValidator(units.hours)]
 Domain = Annotated[str, AfterValidator(lambda name: name.strip().rstrip(".").lower())]
+Hostname = Annotated[Domain, AfterValidator(units.hostname)]
 Network = IPv4Network | IPv6Network
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -57,7 +58,7 @@ class Relay(Table):
     """[relay]: who may hand us mail, and where."""
 
     listen: Address = Endpoint("127.0.0.1", 2525)
-    hostname: Domain = "gateway.example.com"
+    hostname: Hostname = "gateway.example.com"
     domains: tuple[Domain, ...] = ("example.com",)
     clients: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
     max_message_size: Size = 25 * 2**20

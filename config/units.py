@@ -12,9 +12,12 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
-_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|w)", re.ASCII)
+_DURATION = re.compile(r"(\d{1,12})\s*(s|m|h|d|w)", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?", re.ASCII)
+_LONGEST = 100 * 365 * 86400
+_SIZE = re.compile(r"(\d{1,15})\s*(B|KiB|MiB|GiB)?", re.ASCII)
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -43,11 +46,17 @@ def duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return timedelta(seconds=value)
+        return _seconds(value)
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if not match:
         raise ValueError('write a duration as a number and a unit: "90s", "20m", "24h", "30d"')
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    return _seconds(int(match[1]) * _SECONDS[match[2]])
+
+
+def _seconds(count: int) -> timedelta:
+    if count > _LONGEST:
+        raise ValueError("no longer than 100 years")
+    return timedelta(seconds=count)
 
 
 def at_least(value: timedelta, least: timedelta) -> timedelta:
@@ -81,14 +90,22 @@ def endpoint(value: object) -> Endpoint:
     raise ValueError('write an address as host and port: "127.0.0.1:2525", "[::1]:2525"')
 
 
+def hostname(name: str) -> str:
+    """An ASCII host name; an international one is written in its `xn--` form (RFC 5890)."""
+    if not _HOSTNAME.fullmatch(name) or len(name) > 253:
+        raise ValueError('write a host name as "gateway.example.com"')
+    return name
+
+
 def clock(value: object) -> time:
     """`"08:00"`; 24 hours."""
-    if isinstance(value, time):
-        return value
     try:
-        return time.fromisoformat(str(value).strip())
+        read = value if isinstance(value, time) else time.fromisoformat(str(value).strip())
     except ValueError:
-        raise ValueError('write a time of day as "08:00"') from None
+        read = None
+    if read is None or read.tzinfo is not None:
+        raise ValueError('write a time of day as "08:00", without a zone')
+    return read
 
 
 def hours(value: object) -> Hours:

@@ -20,11 +20,15 @@ from gateway.judging import FRAME
 
 READING_SHARE = 0.6
 """Of a mail's time, what reading may use up, so that some is left for judging it."""
+GRACE_SECONDS = 1.0
+"""The worker kills us first; this is for when there is no worker any more."""
 
 
 def main(path: str, octets: str, seconds: str) -> None:
     """Serve until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    # Ctrl-C and a service manager reach the whole group; a worker that drains still needs us.
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
     source, sink = sys.stdin.buffer, _private_stdout()
     limits = Limits(octets=int(octets), seconds=float(seconds) * READING_SHARE)
     try:
@@ -33,11 +37,14 @@ def main(path: str, octets: str, seconds: str) -> None:
         return _send(sink, (False, str(error)))
     _send(sink, (True, judge.id))
     while (content := _receive(source)) is not None:
+        # Nobody handles SIGPROF, so the kernel ends us wherever we spin, even without a worker.
+        signal.setitimer(signal.ITIMER_PROF, float(seconds) + GRACE_SECONDS)
         try:
             message = read(content, limits)
             _send(sink, (True, (message, judge.judge(message))))
         except Exception as error:  # whatever it is, the mail goes on unjudged
             _send(sink, (False, repr(error)))
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return None
 
 

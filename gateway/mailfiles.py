@@ -6,6 +6,7 @@ OSError from `read` when a file has gone or may not be read.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -52,7 +53,12 @@ def _mail_files(folder: Path) -> Iterator[Path]:
 
 
 def _file(path: Path) -> Source:
-    return Source(str(path), path.read_bytes)
+    return Source(_shown(path), path.read_bytes)
+
+
+def _shown(path: Path) -> str:
+    """The path as text that can be printed: names on disk are octets, and need not be UTF-8."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def _is_mbox(path: Path) -> bool:
@@ -65,7 +71,7 @@ def _in_mbox(path: Path) -> Iterator[Source]:
     """The mails of an mbox, by their offsets, so that a large one is never read whole."""
     bounds = _bounds(path)
     for number, (start, end) in enumerate(bounds, 1):
-        yield Source(f"{path}#{number}", _reader(path, start, end))
+        yield Source(f"{_shown(path)}#{number}", _reader(path, start, end))
 
 
 def _bounds(path: Path) -> list[tuple[int, int]]:

@@ -21,7 +21,7 @@ from gateway.cli.common import (
 )
 from gateway.envelope import Standing
 
-_ADDRESS = re.compile(r"[^\s<>,;:\"']*@[^\s<>,;:\"'@]+")
+_ADDRESS = re.compile(r"[^\s<>,;:\"'@]{0,64}@[^\s<>,;:\"'@]{1,255}")
 """Whatever looks like an address in a line of text: `@example.com` stands for a whole domain."""
 
 for_option = click.option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from datetime import time, timedelta
+from datetime import UTC, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -102,13 +102,13 @@ def test_clock_and_hours() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["8 o'clock", "25:00", ""])
-def test_what_is_no_clock(text: str) -> None:
+@pytest.mark.parametrize("text", ["8 o'clock", "25:00", "", "08:00+01:00", time(8, tzinfo=UTC)])
+def test_what_is_no_clock(text: object) -> None:
     with pytest.raises(ValueError, match="time of day"):
         clock(text)
 
 
-@pytest.mark.parametrize("text", ["09:00", "17:00-09:00", "09:00-09:00", "", "09:00-late"])
+@pytest.mark.parametrize("text", ["09:00", "17:00-09:00", "", "09:00-late", "09:00-17:00+01:00"])
 def test_what_are_no_hours(text: str) -> None:
     with pytest.raises(ValueError, match=r"09:00-17:00|time of day"):
         hours(text)
@@ -150,6 +150,11 @@ def test_every_fault_is_said_at_once_with_its_place_and_the_way_out(tmp_path: Pa
         ('[digest]\ntimezone = "Mars/Olympus"', "Europe/Berlin"),
         ('[digest]\ntimezone = "../etc/passwd"', "Europe/Berlin"),
         ('[answers]\nspacing = "6d"', "[answers] spacing: at least 1w"),
+        ('[relay]\ntimeout = "99999999d"', "no longer than 100 years"),
+        ("[answers]\ndelay = 99999999999999999999", "no longer than 100 years"),
+        ('[relay]\nhostname = "my gateway"', "[relay] hostname: write a host name"),
+        ('[relay]\nhostname = "gäteway.example"', "[relay] hostname: write a host name"),
+        ('[relay]\nhostname = ""', "[relay] hostname: write a host name"),
         ('[judge]\ntimeout = "0s"', "[judge] timeout: at least 1s"),
         ('[relay]\nclients = ["everyone"]', "[relay] clients.0"),
     ],
@@ -171,6 +176,7 @@ def test_a_secret_is_never_part_of_a_fault(tmp_path: Path) -> None:
     [
         (b"[relay", "is not valid TOML"),
         (b"\xff\xfe", "is not UTF-8"),
+        (b"x = " + b"[" * 5000, "is not valid TOML"),
         (None, "no such file"),
     ],
 )
@@ -209,8 +215,21 @@ def test_the_environment_lies_over_the_file(tmp_path: Path) -> None:
 
 def test_a_fault_of_the_environment_names_the_variable(tmp_path: Path) -> None:
     said = faults(tmp_path, "", {"RAINCHECK_DIGEST__AT": "noon", "RAINCHECK_RELAY__DOMAINS": "[x"})
-    assert 'RAINCHECK_DIGEST__AT: [digest] at: write a time of day as "08:00"' in said
+    assert (
+        'RAINCHECK_DIGEST__AT: [digest] at: write a time of day as "08:00", without a zone' in said
+    )
     assert any(one.startswith("RAINCHECK_RELAY__DOMAINS: [relay] domains") for one in said)
+
+
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [("relay = 5", "RAINCHECK_RELAY__LISTEN"), ("[[recipients]]", "RAINCHECK_RECIPIENTS__X")],
+)
+def test_a_variable_cannot_set_keys_of_what_is_no_table(
+    tmp_path: Path, text: str, variable: str
+) -> None:
+    (said,) = faults(tmp_path, text, {variable: "x"})
+    assert said.startswith(f"{variable}: [")
 
 
 def test_the_default_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
