@@ -19,7 +19,13 @@ from config.settings import NextHop as Settings
 from gateway.relay import tls
 from gateway.relay.local import MaildirNextHop
 from gateway.relay.nexthop import Capabilities, NextHop, NextHopDown
-from gateway.relay.responses import NO_SMTPUTF8_BEHIND, OK, UNSPEAKABLE_ADDRESS, Reply
+from gateway.relay.responses import (
+    NEXT_HOP_DOWN,
+    NO_SMTPUTF8_BEHIND,
+    OK,
+    UNSPEAKABLE_ADDRESS,
+    Reply,
+)
 from gateway.relay.wire import Connection
 
 log = structlog.get_logger()
@@ -145,18 +151,21 @@ class SmtpTransaction:
         return reply
 
     async def data(self, content: bytes) -> Mapping[str, Reply]:
-        """DATA, to every accepted recipient."""
+        """DATA, to every accepted recipient. Those whose reply is missing get NEXT_HOP_DOWN."""
         recipients = tuple(self._accepted)
         if not recipients:
             return {}
         reply = await self._connection.command("DATA")
         if reply.code != 354:
             return dict.fromkeys(recipients, _refused(reply))
-        replies = await self._connection.content(content, len(recipients) if self._hop.lmtp else 1)
-        self._open, self._accepted = False, []
-        if self._hop.lmtp:
-            return dict(zip(recipients, replies, strict=True))
-        return dict.fromkeys(recipients, replies[0])
+        owed = len(recipients) if self._hop.lmtp else 1
+        replies = await self._connection.content(content, owed)
+        if not self._hop.lmtp:
+            replies *= len(recipients)
+        missing = len(recipients) - len(replies)
+        # Broken off it stays open, so that a next MAIL does not take the connection for idle.
+        self._open, self._accepted = missing > 0, []
+        return dict(zip(recipients, replies + [NEXT_HOP_DOWN] * missing, strict=True))
 
     async def close(self) -> None:
         """Back to the pool after RSET, or dropped."""

@@ -1,7 +1,7 @@
 """The next hop that is no server: one Maildir per recipient below a directory.
 
-Every recipient is accepted. Durable on return: file and directory are fsynced. Raises NextHopDown
-when the disk refuses.
+Every recipient is accepted. Durable on return: file and directory are fsynced. Where the disk
+refuses, the recipients of that folder get 451 and nothing is left there; raises nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 import structlog
 
 from gateway import maildir
-from gateway.relay.nexthop import Capabilities, NextHopDown
-from gateway.relay.responses import OK, Reply
+from gateway.relay.nexthop import Capabilities
+from gateway.relay.responses import NOT_STORED, OK, Reply
 
 log = structlog.get_logger()
 
@@ -58,14 +58,17 @@ class MaildirTransaction:
     async def data(self, content: bytes) -> Mapping[str, Reply]:
         """One file per folder; two spellings of one mailbox share a folder and get one."""
         recipients, self._recipients = self._recipients, []
-        folders = {maildir.folder_name(recipient) for recipient in recipients}
+        names = {recipient: maildir.folder_name(recipient) for recipient in recipients}
+        replies = {name: await self._write(name, content) for name in sorted(set(names.values()))}
+        return {recipient: replies[name] for recipient, name in names.items()}
+
+    async def _write(self, name: str, content: bytes) -> Reply:
         try:
-            for folder in sorted(folders):
-                await asyncio.to_thread(maildir.write, self._path / folder, content)
+            await asyncio.to_thread(maildir.write, self._path / name, content)
         except OSError as error:
-            log.warning("next-hop-down", detail=str(error))
-            raise NextHopDown(f"{self._path}: {error}") from error
-        return dict.fromkeys(recipients, OK)
+            log.warning("mail-not-stored", folder=name, error=repr(error))
+            return NOT_STORED
+        return OK
 
     async def close(self) -> None:
         """Nothing was begun that would have to be undone."""

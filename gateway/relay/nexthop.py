@@ -38,7 +38,12 @@ class Transaction(Protocol):
 
     async def data(self, content: bytes) -> Mapping[str, Reply]:
         """DATA, to every accepted recipient; the final reply for each of them (SMTP: the same
-        one). Cancelled or broken off before the final dot, the next hop has nothing."""
+        one). Cancelled or broken off before the final dot, the next hop has nothing.
+
+        Where some have accepted and it then breaks off, theirs are returned and the others get
+        NEXT_HOP_DOWN: a caller who did not learn who has the mail would send it to them again.
+        NextHopDown is raised only when nobody is known to have accepted; behind the final dot
+        that leaves in doubt who has the mail. A refusal, of any recipient, is certain."""
 
     async def close(self) -> None:
         """End it: back to the pool after RSET, or dropped. Never raises, safe to repeat."""

@@ -59,6 +59,7 @@ class Refusal(Exception):
 OK = Reply.of(250, "2.0.0 Ok")
 UNFORESEEN = Reply.of(451, "4.3.0 Temporary local problem, please try again later")
 NEXT_HOP_DOWN = Reply.of(451, "4.4.1 Next hop is not reachable, please try again later")
+NOT_STORED = Reply.of(451, "4.3.0 Mailbox cannot be written now, please try again later")
 NOT_OUR_CLIENT = Reply.of(554, "5.7.1 Access denied")
 NOT_OUR_DOMAIN = Reply.of(550, "5.7.1 Relaying denied")
 TOO_MANY_RECIPIENTS = Reply.of(452, "4.5.3 Too many recipients")

@@ -5,7 +5,7 @@ Replies are bounded in lines and length, and reduced to printable ASCII.
 
 Every method raises NextHopDown when the peer is unreachable, silent, closes or breaks the
 protocol. The connection is then gone, as it is when a method is cancelled: a half-sent command or
-message is never followed by another.
+message is never followed by another. Only `content` keeps replies that came before the end.
 """
 
 from __future__ import annotations
@@ -102,16 +102,21 @@ class Connection:
         return reply
 
     async def content(self, data: bytes, replies: int) -> list[Reply]:
-        """The message after 354, its end, and as many replies as LMTP owes (SMTP: one)."""
+        """The message after 354, its end, and as many replies as LMTP owes (SMTP: one). Fewer
+        when it broke off between them and one of them was positive: those are not lost."""
         view = memoryview(_transparent(data))
         for start in range(0, len(view), _CHUNK):
             async with self._in_step() as writer:
                 writer.write(view[start : start + _CHUNK])
                 await writer.drain()
-        answers = []
-        for _ in range(replies):
-            async with self._in_step():
-                answers.append(await self._reply())
+        answers: list[Reply] = []
+        try:
+            while len(answers) < replies:
+                async with self._in_step():
+                    answers.append(await self._reply())
+        except NextHopDown:
+            if not any(answer.positive for answer in answers):
+                raise
         return answers
 
     async def quit(self, seconds: float) -> None:

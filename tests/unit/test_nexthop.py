@@ -27,7 +27,7 @@ from config.settings import NextHop as Settings
 from gateway.relay.client import SmtpNextHop, open_next_hop
 from gateway.relay.local import MaildirNextHop
 from gateway.relay.nexthop import Capabilities, NextHop, NextHopDown
-from gateway.relay.responses import OK, Reply
+from gateway.relay.responses import NEXT_HOP_DOWN, NOT_STORED, OK, Reply
 from gateway.relay.tls import TlsError, server_context
 
 CONTENT = b"Subject: hello\r\n\r\nbody\r\n"
@@ -196,6 +196,74 @@ async def test_lmtp_answers_for_each_recipient() -> None:
             }
         assert sink.heard[0] == f"LHLO {HOSTNAME}"
         assert [recipients for recipients, _ in sink.mails] == [list(people)] * 2
+
+
+SAVED, FULL = b"250 2.1.5 Saved\r\n", b"452 4.2.2 Full\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "stays", "codes"),
+    [
+        (SAVED, False, [250, 451, 451]),
+        (SAVED, True, [250, 451, 451]),
+        (SAVED * 2, False, [250, 250, 451]),
+        (FULL + SAVED, False, [452, 250, 451]),
+        (SAVED + b"what?\r\n", True, [250, 451, 451]),
+        (SAVED + b"250-half", False, [250, 451, 451]),
+        (SAVED * 3, True, [250, 250, 250]),
+        (FULL * 3, True, [452, 452, 452]),
+        (b"", False, None),
+        (FULL * 2, False, None),
+    ],
+)
+async def test_lmtp_broken_off_between_the_replies_keeps_what_was_said(
+    said: bytes, stays: bool, codes: list[int] | None
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        replies = (EHLO, *[b"250 ok\r\n"] * 4, b"354 go\r\n")
+        writer.write(b"220 hi\r\n")
+        for reply in replies:
+            await reader.readuntil(b"\n")
+            writer.write(reply)
+        await reader.readuntil(b"\r\n.\r\n")
+        writer.write(said)
+        await writer.drain()
+        if stays:
+            await reader.read()
+
+    people = ("ann@example.com", "bob@example.com", "eve@example.com")
+    async with scripted(script) as port, hop_to(port, kind="lmtp", timeout=1) as hop:
+        if codes is None:
+            with pytest.raises(NextHopDown):
+                await send(hop, CONTENT, *people)
+            return
+        replies = await send(hop, CONTENT, *people)
+        assert [replies[one].code for one in people] == codes
+        assert all(replies[one] == NEXT_HOP_DOWN for one in people if replies[one].code == 451)
+
+
+async def test_broken_off_between_the_replies_it_stays_down() -> None:
+    replies = (EHLO, *[b"250 ok\r\n"] * 3, b"354 go\r\n")
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hi\r\n")
+        for reply in replies:
+            await reader.readuntil(b"\n")
+            writer.write(reply)
+        await reader.readuntil(b"\r\n.\r\n")
+        writer.write(SAVED)
+
+    async with scripted(script) as port, hop_to(port, kind="lmtp", timeout=5) as hop:
+        await hop.capabilities()  # the transaction begins on a connection from the pool
+        transaction = await hop.begin()
+        await transaction.mail("a@example.org", ())
+        for one in ("ann@example.com", "bob@example.com"):
+            await transaction.rcpt(one)
+        assert [reply.code for reply in (await transaction.data(CONTENT)).values()] == [250, 451]
+        with pytest.raises(NextHopDown):
+            await transaction.mail("a@example.org", ())
+        await transaction.close()
+        assert hop._idle == {}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -575,10 +643,23 @@ async def test_a_maildir_transaction_begins_afresh(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["second@example.com"]
 
 
-async def test_a_disk_that_refuses_is_down(tmp_path: Path) -> None:
+async def test_a_disk_that_refuses_is_certain_and_transient(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no directory")
-    with pytest.raises(NextHopDown, match="file"):
-        await send(MaildirNextHop(tmp_path / "file"), CONTENT)
+    hop = MaildirNextHop(tmp_path / "file")
+    assert await send(hop, CONTENT) == {"user@example.com": NOT_STORED}
+    assert NOT_STORED.transient
+
+
+@pytest.mark.parametrize("broken", ["ann", "bob", "eve"])
+async def test_a_folder_that_fails_fails_for_its_recipients_only(
+    tmp_path: Path, broken: str
+) -> None:
+    (tmp_path / f"{broken}@example.com").write_text("no directory")
+    people = [f"{name}@example.com" for name in ("ann", "bob", "ANN", "BOB", "eve", "EVE")]
+    assert await send(MaildirNextHop(tmp_path), CONTENT, *people) == {
+        one: NOT_STORED if one.lower().startswith(broken) else OK for one in people
+    }
+    assert len(list(tmp_path.glob("*/new/*"))) == 2
 
 
 def test_smtp_and_lmtp_share_one_client() -> None:
