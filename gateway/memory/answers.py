@@ -2,8 +2,11 @@
 
     withheld            a rule forbade it
     shadow              composed and shown, never sent
-    planned → sending → sent | failed | in-doubt | planned (try again later)
+    planned → sending → sent | failed | in-doubt | cancelled | planned (try again later)
     shadow, planned → cancelled
+
+An answer is planned, or planned again, only while its mail waits untouched in the folder and its
+sender has no standing: what the user decides counts, also in the middle of a hand-over.
 
 A slot is reserved in the transaction that holds the pitch, so two deliveries at the same instant
 give one answer, and it is committed before anything is sent.
@@ -19,8 +22,9 @@ from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, select, update
 
+from gateway.memory.contacts import standing_of_either
 from gateway.memory.rows import Answer, AnswerState, fold, withheld
-from gateway.memory.tables import answers
+from gateway.memory.tables import answers, held
 
 _COLUMNS = [answers.c[field.name] for field in fields(Answer)]
 _ANSWERED = ("shadow", "planned", "sending", "sent", "in-doubt")
@@ -71,17 +75,14 @@ def listed(connection: Connection, held_ids: Iterable[str] | None) -> list[Answe
 
 
 def claim(connection: Connection, now: datetime) -> Answer | None:
-    """The planned answer that is due longest, now `sending`."""
-    found = connection.execute(
-        select(*_COLUMNS)
-        .where(answers.c.state == "planned", answers.c.due_at <= now)
-        .order_by(answers.c.due_at, answers.c.id)
-        .limit(1)
-    )
-    row = found.mappings().first()
-    if row is None:
+    """The planned answer that is due longest, now `sending`. Those that a decision of the user
+    overtook are cancelled on the way."""
+    while (planned := _longest_due(connection, now)) is not None:
+        if not _is_overtaken(connection, planned):
+            break
+        _cancel(connection, answers.c.id == planned.id, ("planned",))
+    if planned is None:
         return None
-    planned = _answer(row)
     claimed = replace(planned, state="sending", attempts=planned.attempts + 1, updated_at=now)
     connection.execute(
         update(answers)
@@ -93,20 +94,23 @@ def claim(connection: Connection, now: datetime) -> Answer | None:
 
 def settle(
     connection: Connection, answer_id: str, state: str, error: str, due_at: datetime | None
-) -> None:
-    """What became of an answer that was `sending`. One declared in doubt meanwhile may still
-    turn out sent or failed, but is never planned again."""
+) -> str | None:
+    """What became of an answer that was `sending`; the state it has now, None if there is no such
+    answer. One declared in doubt meanwhile may still turn out sent or failed, but is never planned
+    again; nor is one that a decision of the user overtook: that one is cancelled."""
     if state not in get_args(AnswerState):
         raise ValueError(f"{state!r} is no state of an answer")
+    answer = _by_id(connection, answer_id)
     origins = ("sending", "in-doubt") if state in ("sent", "failed") else ("sending",)
+    if answer is None or answer.state not in origins:
+        return None if answer is None else answer.state
+    if state == "planned" and _is_overtaken(connection, answer):
+        state = "cancelled"
     changed = {"state": state, "last_error": error, "updated_at": datetime.now(UTC)}
     if due_at is not None:
         changed["due_at"] = due_at
-    connection.execute(
-        update(answers)
-        .where(answers.c.id == answer_id, answers.c.state.in_(origins))
-        .values(**changed)
-    )
+    connection.execute(update(answers).where(answers.c.id == answer_id).values(**changed))
+    return state
 
 
 def doubt(connection: Connection) -> int:
@@ -144,10 +148,9 @@ def remove(connection: Connection, held_ids: Sequence[str]) -> None:
 
 
 def _reserved(connection: Connection, answer: Answer, spacing: timedelta) -> Answer:
-    query = select(*_COLUMNS).where(answers.c.id == answer.id)
-    there = connection.execute(query).mappings().first()
+    there = _by_id(connection, answer.id)
     if there is not None:
-        return _answer(there)
+        return there
     created_at = answer.created_at or datetime.now(UTC)
     stored = replace(answer, created_at=created_at, updated_at=answer.updated_at or created_at)
     if stored.state in ("planned", "shadow"):
@@ -168,6 +171,37 @@ def _checked(connection: Connection, answer: Answer, spaced: datetime) -> Answer
     if not reasons:
         return answer
     return withheld(answer, *reasons)
+
+
+def _by_id(connection: Connection, answer_id: str) -> Answer | None:
+    found = connection.execute(select(*_COLUMNS).where(answers.c.id == answer_id))
+    row = found.mappings().first()
+    return None if row is None else _answer(row)
+
+
+def _longest_due(connection: Connection, now: datetime) -> Answer | None:
+    found = connection.execute(
+        select(*_COLUMNS)
+        .where(answers.c.state == "planned", answers.c.due_at <= now)
+        .order_by(answers.c.due_at, answers.c.id)
+        .limit(1)
+    )
+    row = found.mappings().first()
+    return None if row is None else _answer(row)
+
+
+def _is_overtaken(connection: Connection, answer: Answer) -> bool:
+    """Whether the user decided about this mail or its sender after the answer was planned. What
+    was `sending` then could not be cancelled, and what was planned meanwhile was not there yet."""
+    found = connection.execute(
+        select(held.c.author, held.c.state, held.c.state_at).where(held.c.id == answer.held_id)
+    )
+    mail = found.first()
+    # A mail whose release failed is held again; only the time of that step tells it was wanted.
+    if mail is None or mail.state != "held" or mail.state_at is not None:
+        return True
+    contact = standing_of_either(connection, answer.sender, mail.author, answer.recipient)
+    return contact is not None
 
 
 def _cancel(connection: Connection, which: ColumnElement[bool], states: Sequence[str]) -> None:

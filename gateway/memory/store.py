@@ -181,16 +181,19 @@ class Store:
 
     def claim_answer(self, now: datetime) -> Answer | None:
         """The planned answer longest due, now `sending`: committed before it is returned, so
-        that no other process and no later one sends it as well."""
+        that no other process and no later one sends it as well. One whose mail is no longer held,
+        or whose sender has a standing by now, is cancelled instead."""
         with self._database.write() as connection:
             return answer_rows.claim(connection, now)
 
     def settle_answer(
         self, answer_id: str, state: str, error: str = "", due_at: datetime | None = None
-    ) -> None:
-        """What became of a claimed answer. `planned` with a `due_at` tries again then."""
+    ) -> str | None:
+        """What became of a claimed answer. `planned` with a `due_at` tries again then, unless the
+        user decided about the mail or its sender meanwhile: then it is cancelled. Returns the
+        state it has now, None if there is no such answer."""
         with self._database.write() as connection:
-            answer_rows.settle(connection, answer_id, state, error, due_at)
+            return answer_rows.settle(connection, answer_id, state, error, due_at)
 
     def doubt_unfinished(self) -> int:
         """sending → in-doubt, for those a dead process left; how many. Call it before the first

@@ -3,7 +3,8 @@
 An answer is claimed first, which commits it as `sending`, and only then handed over. A process
 that dies in between leaves it so; the next `run` turns it into `in-doubt`, which is never sent.
 Sent twice would be worse than not sent. The mode is asked for again at the moment of sending, so
-that leaving `live` stops what is already planned.
+that leaving `live` stops what is already planned. What the user decides during a hand-over counts
+as far as it can: an answer that the smart host puts off is then cancelled, not tried again.
 """
 
 from __future__ import annotations
@@ -125,10 +126,11 @@ class Outbox:
         code: int = 0,
         due_at: datetime | None = None,
     ) -> None:
-        await asyncio.to_thread(self._store.settle_answer, answer.id, state, error, due_at)
+        settle = self._store.settle_answer
+        became = await asyncio.to_thread(settle, answer.id, state, error, due_at)
         # The smart host's words stand in the row: they may hold addresses and the subject.
-        level = log.info if state in {"sent", "planned"} else log.warning
-        level(f"answer-{state}", id=answer.id, attempts=answer.attempts, code=code)
+        level = log.info if became in {"sent", "planned"} else log.warning
+        level(f"answer-{became}", id=answer.id, attempts=answer.attempts, code=code)
 
 
 def _backoff(answer: Answer) -> timedelta:

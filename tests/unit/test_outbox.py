@@ -6,17 +6,19 @@ import asyncio
 import re
 import sqlite3
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import trustme
 from occasions import NOW, OURS, SENDER, from_, occasion
 from pydantic import SecretStr
 from smarthosts import DROP, real_host, scripted_host
+from store_rows import held_mail
 
 from config.settings import Answers
 from config.units import Endpoint
@@ -81,7 +83,8 @@ def answer(number: int = 1, sender: str = SENDER, **changes: Any) -> Answer:
 
 
 def plan(store: Store, *answers: Answer) -> None:
-    store.hold([], answers, [], timedelta(days=7))
+    mails = [held_mail(one.held_id, mail_from=one.sender, recipient=OURS) for one in answers]
+    store.hold(mails, answers, [], timedelta(days=7))
     assert [kept.state for kept in store.answers()] == ["planned"] * len(answers)
 
 
@@ -465,6 +468,29 @@ async def test_two_outboxes_on_one_store_send_each_answer_once(store: Store) -> 
     assert sum(sent) == len(senders)
     recipients = [command for command in record.commands if command.startswith("RCPT")]
     assert sorted(recipients) == [f"RCPT TO:<{sender}>" for sender in senders]
+
+
+@pytest.mark.parametrize(
+    "decide_so",
+    [
+        lambda store: store.claim_release("held-1"),
+        lambda store: store.discard("held-1"),
+        lambda store: store.set_contact(SENDER, "allowed", "cli"),
+    ],
+)
+async def test_decided_about_during_a_hand_over_that_is_put_off(
+    store: Store, tmp_path: Path, decide_so: Callable[[Store], object]
+) -> None:
+    plan(store, answer())
+    other = Store.open(f"sqlite:///{tmp_path}/raincheck.db")
+    async with scripted_host(lambda: decide_so(other), dot=b"451 Later") as (address, host):
+        with structlog.testing.capture_logs() as logged:
+            await outbox(store, live(address)).send_due(NOW)
+        await outbox(store, live(address)).send_due(NOW + timedelta(days=1))
+        assert host.connections == 1
+    other.close()
+    assert (only(store).state, only(store).last_error) == ("cancelled", "451 Later")
+    assert [line["event"] for line in logged] == ["answer-cancelled"]
 
 
 # When

@@ -438,7 +438,7 @@ def test_a_decision_cancels_what_is_planned(
 
 
 def test_a_decision_leaves_what_left(store: Store) -> None:
-    store.hold([], [pitch_answer()], [], MONTH)
+    store.hold([held_mail()], [pitch_answer()], [], MONTH)
     store.claim_answer(NOW)
     store.set_contact(SAM, "blocked", "cli")
     assert state_of(store) == "sending"
@@ -462,7 +462,7 @@ def test_claiming_takes_the_longest_due_once(store: Store) -> None:
         recipient = f"r{number}@example.com"
         due_at = NOW + number * minute
         answer = pitch_answer(f"a{number}", f"m{number}", recipient=recipient, due_at=due_at)
-        store.hold([], [answer], [], MONTH)
+        store.hold([held_mail(f"m{number}")], [answer], [], MONTH)
     assert store.claim_answer(NOW) is None
     first, second = (store.claim_answer(NOW + 2 * minute) for _ in range(2))
     assert first is not None
@@ -490,9 +490,9 @@ def test_claiming_takes_the_longest_due_once(store: Store) -> None:
     ],
 )
 def test_settling(store: Store, origin: AnswerState, state: str, becomes: str) -> None:
-    store.hold([], [pitch_answer(state=origin)], [], MONTH)
+    store.hold([held_mail()], [pitch_answer(state=origin)], [], MONTH)
     later = NOW + timedelta(hours=1)
-    store.settle_answer("a1", state, "450 later", later)
+    assert store.settle_answer("a1", state, "450 later", later) == becomes
     (answer,) = store.answers()
     assert answer.state == becomes
     settled = state == becomes
@@ -501,15 +501,79 @@ def test_settling(store: Store, origin: AnswerState, state: str, becomes: str) -
 
 
 def test_settling_without_a_time_keeps_it_and_an_unknown_state_is_refused(store: Store) -> None:
-    store.hold([], [pitch_answer(state="sending")], [], MONTH)
+    store.hold([held_mail()], [pitch_answer(state="sending")], [], MONTH)
     with pytest.raises(ValueError, match="'done' is no state"):
         store.settle_answer("a1", "done")
     store.settle_answer("a1", "planned")
     assert store.answers()[0].due_at == NOW
+    assert store.settle_answer("a2", "sent") is None
+    assert [answer.state for answer in store.answers()] == ["planned"]
+
+
+def _release_fails(store: Store) -> None:
+    store.claim_release("m1")
+    store.abandon_release("m1")
+
+
+DECISIONS: dict[str, Callable[[Store], object]] = {
+    "release": lambda store: store.claim_release("m1"),
+    "failed release": _release_fails,
+    "discard": lambda store: store.discard("m1"),
+    "allow": lambda store: store.set_contact(SAM, "allowed", "cli", ANN),
+    "block": lambda store: store.set_contact(SAM, "blocked", "cli"),
+    "know": lambda store: store.set_contact("@seller.example", "known", "import"),
+    "author": lambda store: store.set_contact("june@author.example", "allowed", "cli"),
+    "undone": lambda store: store.unhold(["m1"]),
+}
+
+
+@pytest.mark.parametrize("decided", DECISIONS)
+def test_decided_about_while_handed_over_it_is_not_planned_again(
+    store: Store, decided: str
+) -> None:
+    store.hold([held_mail(author="june@author.example")], [pitch_answer()], [], MONTH)
+    store.claim_answer(NOW)
+    DECISIONS[decided](store)
+    assert store.settle_answer("a1", "planned", "451 later", NOW) == "cancelled"
+    assert store.claim_answer(NOW + MONTH) is None
+    assert (state_of(store), store.answers()[0].last_error) == ("cancelled", "451 later")
+
+
+@pytest.mark.parametrize("became", ["sent", "failed", "in-doubt"])
+def test_decided_about_while_handed_over_what_happened_happened(
+    store: Store, became: AnswerState
+) -> None:
+    store.hold([held_mail()], [pitch_answer()], [], MONTH)
+    store.claim_answer(NOW)
+    store.claim_release("m1")
+    assert store.settle_answer("a1", became) == became == state_of(store)
+
+
+@pytest.mark.parametrize("decided", DECISIONS)
+def test_decided_about_before_it_was_planned_it_is_not_claimed(store: Store, decided: str) -> None:
+    store.hold([held_mail(author="june@author.example")], [], [], MONTH)
+    DECISIONS[decided](store)
+    other = pitch_answer("a2", "m2", recipient="bob@example.com", message_id="<2@x.example>")
+    store.hold([held_mail("m2", recipient="bob@example.com")], [pitch_answer()], [], MONTH)
+    store.hold([], [replace(other, due_at=NOW + timedelta(seconds=1))], [], MONTH)
+    claimed = store.claim_answer(NOW + timedelta(hours=1))
+    assert state_of(store, "a1") == "cancelled"
+    # The one behind it is not held up.
+    for_everyone = decided in ("block", "know")
+    assert (claimed.id if claimed else None) == (None if for_everyone else "a2")
+
+
+def test_what_is_decided_for_others_stops_nothing(store: Store) -> None:
+    store.hold([held_mail(), held_mail("m2")], [pitch_answer()], [], MONTH)
+    store.set_contact(SAM, "blocked", "cli", "bob@example.com")
+    store.set_contact("june@seller.example", "blocked", "cli")
+    store.discard("m2")
+    assert store.claim_answer(NOW) is not None
+    assert store.settle_answer("a1", "planned") == "planned"
 
 
 def test_what_a_dead_process_was_sending_is_in_doubt(store: Store) -> None:
-    store.hold([], [pitch_answer()], [], MONTH)
+    store.hold([held_mail()], [pitch_answer()], [], MONTH)
     store.hold([], [pitch_answer("a2", "m2", recipient="bob@example.com")], [], MONTH)
     store.claim_answer(NOW)
     assert store.doubt_unfinished() == 1

@@ -103,7 +103,7 @@ def _claim(path: str, barrier: Any, worker: int) -> None:
 def test_four_outboxes_claim_each_answer_once(store: Store, path: Path) -> None:
     for number in range(24):
         answer = pitch_answer(f"a{number}", f"m{number}", recipient=f"r{number}@example.com")
-        store.hold([], [answer], [], MONTH)
+        store.hold([held_mail(f"m{number}")], [answer], [], MONTH)
     _in_processes(_claim, path)
     assert {(answer.state, answer.attempts) for answer in store.answers()} == {("sent", 1)}
 
