@@ -24,6 +24,7 @@ __all__ = ["Process", "Relay"]
 log = structlog.get_logger()
 
 _BACKLOG = 512
+_TURNS_TO_GREET = 8  # of the event loop, from a connection in the kernel's queue to its session
 _LAST_SECONDS = 8.0  # for sessions that were cut off to let go of what they hold
 
 
@@ -48,7 +49,7 @@ class Relay:
         self._desk = Desk(settings, next_hop, process, tls, self._admit, self._leave)
         self._sessions: set[Session] = set()
         self._server: asyncio.Server | None = None
-        self._draining = False
+        self._refusing = False
         self._empty = asyncio.Event()
 
     async def serve(self, sock: socket.socket) -> None:
@@ -58,19 +59,35 @@ class Relay:
             lambda: Session(self._desk), sock=sock, backlog=_BACKLOG
         )
 
-    async def drain(self, seconds: float) -> None:
+    async def drain(self, seconds: float, *, patient: bool = False) -> None:
         """Take no more clients; 421 to those without a transaction at once, to the others when
-        theirs is done or after `seconds`. Returns when all are gone."""
-        self._draining = True
-        if self._server is not None:
-            self._server.close()
+        theirs is done or after `seconds`. Returns when all are gone.
+
+        With `patient`, for a reload, who has had no transaction yet may still begin one. A
+        second call may be less patient than the first."""
+        self._refusing = not patient
+        await self._stop_listening()
         for session in list(self._sessions):
-            session.wind_down()
+            session.wind_down(patient=patient)
         if not await self._emptied(seconds):
             log.warning("drain-cut-off", sessions=len(self._sessions))
             for session in list(self._sessions):
                 session.stop(say.SHUTTING_DOWN)
             await self._emptied(_LAST_SECONDS)
+
+    async def _stop_listening(self) -> None:
+        """Close the listener, but first let everyone in who has connected.
+
+        asyncio accepts a connection in one turn of its loop and gives it a transport in the next,
+        which fails without a word once the server is closed: the client would find its
+        connection ended and no greeting. So the accepting ends first, then the server."""
+        if self._server is None:
+            return
+        await _turns(_TURNS_TO_GREET)
+        for sock in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+        await _turns(_TURNS_TO_GREET)
+        self._server.close()
 
     async def _emptied(self, seconds: float) -> bool:
         if not self._sessions:
@@ -84,7 +101,7 @@ class Relay:
 
     def _admit(self, session: Session) -> Reply | None:
         self._sessions.add(session)
-        if self._draining:
+        if self._refusing:
             return say.SHUTTING_DOWN
         if not session.client or not self._settings.allows(session.client):
             log.warning("client-refused", client=session.client)
@@ -98,3 +115,8 @@ class Relay:
         self._sessions.discard(session)
         if not self._sessions:
             self._empty.set()
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)

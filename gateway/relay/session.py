@@ -72,7 +72,7 @@ class Session(Peer):
         self._size_limit = desk.settings.max_message_size
         self._mail: _Mail | None = None
         self._faults = self._bad_recipients = self._idle_commands = 0
-        self._winding_down = False
+        self._winding_down = self._patient = self._had_mail = False
         self._verbs: dict[str, Callable[[str], Awaitable[Reply | None]]] = {
             "HELO": self._hello,
             "EHLO": self._extended_hello,
@@ -87,11 +87,16 @@ class Session(Peer):
             "QUIT": self._quit,
         }
 
-    def wind_down(self) -> None:
-        """No new transaction; the open one may finish."""
-        self._winding_down = True
-        if self.listening and self._mail is None:
+    def wind_down(self, *, patient: bool) -> None:
+        """No new transaction; the open one may finish, and with `patient` a first one begin."""
+        self._winding_down, self._patient = True, patient
+        if self.listening and self._dismissed:
             self.cut(say.SHUTTING_DOWN)
+
+    @property
+    def _dismissed(self) -> bool:
+        may_begin = not self._winding_down or (self._patient and not self._had_mail)
+        return self._mail is None and not may_begin
 
     async def converse(self) -> None:
         """The greeting, then command by command."""
@@ -101,7 +106,7 @@ class Session(Peer):
             return
         await self.say(Reply.of(220, f"{self.hostname} ESMTP"))
         while not self.over:
-            if self._winding_down and self._mail is None:
+            if self._dismissed:
                 await self.say(say.SHUTTING_DOWN)
             else:
                 await self._turn()
@@ -226,7 +231,9 @@ class Session(Peer):
             reply = await transaction.mail(sender, options)
         except NextHopDown:
             reply = say.NEXT_HOP_DOWN
-        if not reply.positive:
+        if reply.positive:
+            self._had_mail = True
+        else:
             await self._drop_mail()
         return _passed_on(reply)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 import time
@@ -12,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mail_peers import (
     HOSTNAME,
+    PATIENCE,
     LmtpSink,
     SmtpSink,
     answering,
@@ -432,6 +434,104 @@ async def test_drain_with_nobody_there() -> None:
     async with smtp_sink() as sink, relay(sink.port) as (gateway, _):
         await gateway.drain(30)
         await gateway.drain(30)
+
+
+def everything(sock: socket.socket) -> bytes:
+    """What has arrived on it up to the end of the connection."""
+    sock.settimeout(PATIENCE)
+    said = b""
+    while chunk := sock.recv(1000):
+        said += chunk
+    return said
+
+
+@pytest.mark.parametrize("turns", range(9))
+async def test_a_client_that_has_just_connected_hears_of_the_drain(turns: int) -> None:
+    for _ in range(10):
+        async with relay(9) as (gateway, port):
+            newcomers = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+            for _ in range(turns):  # from the kernel's queue to the greeting it takes some
+                await asyncio.sleep(0)
+            await gateway.drain(30)
+            for newcomer in newcomers:
+                with newcomer:
+                    said = everything(newcomer)
+                    assert re.fullmatch(rb"(220 [^\n]*\n)?421 4\.3\.2 [^\n]*\n", said), said
+            assert gateway._sessions == set()
+
+
+@pytest.mark.parametrize("turns", range(9))
+async def test_a_patient_drain_serves_a_client_that_has_just_connected(turns: int) -> None:
+    async with smtp_sink() as sink, relay(sink.port) as (gateway, port):
+        sock = socket.create_connection(("127.0.0.1", port))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        draining = asyncio.create_task(gateway.drain(30, patient=True))
+        sock.setblocking(False)
+        async with client(sock=sock) as newcomer:
+            await newcomer.up_to_data()
+            assert (await newcomer.ask("x\r\n.")).startswith("250")
+            assert (await newcomer.reply()).startswith("421 4.3.2")
+            assert await newcomer.reply() == ""
+        await draining
+        assert [mail.content for mail in sink.mails] == [b"x\r\n"]
+
+
+async def test_a_patient_drain_allows_each_client_one_transaction() -> None:
+    async with (
+        smtp_sink() as sink,
+        relay(sink.port) as (gateway, port),
+        client(port) as served,
+        client(port) as inside,
+        client(port) as newcomer,
+    ):
+        await served.up_to_data()
+        assert (await served.ask("x\r\n.")).startswith("250")
+        await inside.up_to_data()
+        await newcomer.reply()
+        draining = asyncio.create_task(gateway.drain(30, patient=True))
+        assert (await served.reply()).startswith("421 4.3.2")
+        assert await served.reply() == ""
+        assert (await inside.ask("y\r\n.")).startswith("250")
+        assert (await inside.reply()).startswith("421 4.3.2")
+        for line in ("NOOP", "EHLO c.example", "RSET", "MAIL FROM:<a@example.org>", "RSET"):
+            assert not draining.done()
+            assert (await newcomer.ask(line)).startswith("250"), line
+        assert (await newcomer.reply()).startswith("421 4.3.2")
+        await draining
+        assert [mail.content for mail in sink.mails] == [b"x\r\n", b"y\r\n"]
+
+
+async def test_a_refused_mail_is_no_transaction() -> None:
+    async with (
+        smtp_sink() as sink,
+        relay(sink.port) as (gateway, port),
+        client(port) as newcomer,
+    ):
+        await newcomer.reply()
+        await newcomer.ask("EHLO c.example")
+        draining = asyncio.create_task(gateway.drain(30, patient=True))
+        sink.mail_reply = "451 4.3.0 Not now"
+        assert (await newcomer.ask("MAIL FROM:<a@example.org>")).startswith("451")
+        sink.mail_reply = "250 2.1.0 Ok"
+        assert (await newcomer.ask("MAIL FROM:<a@example.org>")).startswith("250")
+        assert (await newcomer.ask("QUIT")).startswith("221")
+        await draining
+
+
+async def test_patience_ends_at_the_deadline_or_with_a_stop() -> None:
+    async with smtp_sink() as sink:
+        async with relay(sink.port) as (gateway, port), client(port) as newcomer:
+            await newcomer.reply()
+            await gateway.drain(0.05, patient=True)
+            assert (await newcomer.reply()).startswith("421 4.3.2")
+        async with relay(sink.port) as (gateway, port), client(port) as newcomer:
+            await newcomer.reply()
+            waiting = asyncio.create_task(gateway.drain(30, patient=True))
+            await newcomer.ask("NOOP")
+            await gateway.drain(30)
+            await waiting
+            assert (await newcomer.reply()).startswith("421 4.3.2")
 
 
 # Octets
