@@ -194,7 +194,10 @@ class Pipeline:
 def recall(store: Store, case: Case, recipient: str) -> Memory:
     """What is remembered of the sender of this mail, for one recipient."""
     message = case.message
-    return store.recall(case.envelope.mail_from, recipient, message.message_id, message.author)
+    shadow = case.settings.profile(recipient).answers.mode == "shadow"
+    return store.recall(
+        case.envelope.mail_from, recipient, message.message_id, message.author, shadow=shadow
+    )
 
 
 def _report(plan: Plan, envelope: Envelope, reply: Reply, size: int) -> None:

@@ -20,7 +20,17 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 
 from gateway.memory.contacts import standing_of_either
 from gateway.memory.rows import Answer, AnswerState, fold, withheld
@@ -37,22 +47,26 @@ def reserve(connection: Connection, wanted: Sequence[Answer], spacing: timedelta
     return [_reserved(connection, answer, spacing) for answer in wanted]
 
 
-def answered_at(connection: Connection, sender: str, recipient: str) -> datetime | None:
-    """When an answer to this sender for this recipient was last planned, sent or shown."""
+def answered_at(
+    connection: Connection, sender: str, recipient: str, *, shadow: bool
+) -> datetime | None:
+    """When an answer to this sender for this recipient was last planned or sent. For an answer
+    that is itself only shown (`shadow`), also when one was last shown."""
     found = connection.execute(
         select(func.max(answers.c.updated_at, type_=answers.c.updated_at.type)).where(
-            _pair(sender, recipient), answers.c.state.in_(_ANSWERED)
+            _pair(sender, recipient), answers.c.state.in_(_ANSWERED), _counts(shadow=shadow)
         )
     )
     newest: datetime | None = found.scalar_one()
     return newest
 
 
-def answered_before(connection: Connection, sender: str, message_id: str) -> bool:
+def answered_before(connection: Connection, sender: str, message_id: str, *, shadow: bool) -> bool:
     """Whether this mail has an answer, in whatever state but `withheld` and in whose name ever:
     one mail is answered once (RFC 3834 §3.1.3), also where the host in front splits it into a
     transaction per recipient. One that failed or was cancelled is not tried again because the
-    same mail comes in again."""
+    same mail comes in again. What was only shown counts for another that is only shown
+    (`shadow`)."""
     if not message_id:
         return False
     found = connection.execute(
@@ -61,6 +75,7 @@ def answered_before(connection: Connection, sender: str, message_id: str) -> boo
             answers.c.sender_key == fold(sender),
             answers.c.message_id == message_id,
             answers.c.state != "withheld",
+            _counts(shadow=shadow),
         )
         .limit(1)
     )
@@ -162,10 +177,12 @@ def _reserved(connection: Connection, answer: Answer, spacing: timedelta) -> Ans
 
 
 def _checked(connection: Connection, answer: Answer, spaced: datetime) -> Answer:
-    newest = answered_at(connection, answer.sender, answer.recipient)
+    shadow = answer.state == "shadow"
+    newest = answered_at(connection, answer.sender, answer.recipient, shadow=shadow)
+    before = answered_before(connection, answer.sender, answer.message_id, shadow=shadow)
     taken = {
         "answered-recently": newest is not None and newest > spaced,
-        "answered-before": answered_before(connection, answer.sender, answer.message_id),
+        "answered-before": before,
     }
     reasons = tuple(code for code, holds in taken.items() if holds)
     if not reasons:
@@ -216,6 +233,12 @@ def _pair(sender: str, recipient: str) -> ColumnElement[bool]:
     return (answers.c.sender_key == fold(sender)) & (answers.c.recipient_key == fold(recipient))
 
 
+def _counts(*, shadow: bool) -> ColumnElement[bool]:
+    # Live, nobody heard what was only shown. In shadow mode what was sent counts as well: it
+    # shows what live would do, and live would count it.
+    return true() if shadow else answers.c.shadow.is_(False)
+
+
 def _each(ids: Iterable[str]) -> Any:
     # One parameter however many ids there are; SQLite takes 32,766 at most.
     return select(func.json_each(json.dumps(list(ids))).table_valued("value").c.value)
@@ -224,7 +247,7 @@ def _each(ids: Iterable[str]) -> Any:
 def _values(answer: Answer) -> dict[str, object]:
     own = {field.name: getattr(answer, field.name) for field in fields(Answer)}
     keys = {"sender_key": fold(answer.sender), "recipient_key": fold(answer.recipient)}
-    return own | keys
+    return own | keys | {"shadow": answer.state == "shadow"}
 
 
 def _answer(row: RowMapping) -> Answer:

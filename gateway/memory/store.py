@@ -44,10 +44,19 @@ class Store:
 
     # recall and hold
 
-    def recall(self, sender: str, recipient: str, message_id: str, author: str = "") -> Memory:
+    def recall(
+        self,
+        sender: str,
+        recipient: str,
+        message_id: str,
+        author: str = "",
+        *,
+        shadow: bool = False,
+    ) -> Memory:
         """What is remembered of this envelope sender, for this recipient; their standing may also
         be the author's, whose address in From is the one that people see and decide about. Of
-        the null sender nothing is remembered: its mails come from everywhere."""
+        the null sender nothing is remembered: its mails come from everywhere. Answers that were
+        only shown count if the one to be decided is only shown, too (`shadow`)."""
         if not sender:
             return Memory()
         pair = (sender, recipient)
@@ -57,8 +66,10 @@ class Store:
                 standing=contact.standing if contact else None,
                 standing_why=contacts.why(contact) if contact else "",
                 touches=contacts.touch_count(connection, *pair),
-                answered_at=answer_rows.answered_at(connection, *pair),
-                answered_before=answer_rows.answered_before(connection, sender, message_id),
+                answered_at=answer_rows.answered_at(connection, *pair, shadow=shadow),
+                answered_before=answer_rows.answered_before(
+                    connection, sender, message_id, shadow=shadow
+                ),
             )
 
     def hold(
@@ -70,7 +81,8 @@ class Store:
     ) -> tuple[Answer, ...]:
         """Keep all of this or nothing, and reserve the answers. Returns them as reserved: where
         the sender was answered within `spacing`, or this Message-ID was answered, the answer
-        comes back `withheld`. Repeating it with the same ids changes nothing."""
+        comes back `withheld`; what was only shown stands in the way of another `shadow` only.
+        Repeating it with the same ids changes nothing."""
         with self._database.write() as connection:
             held.add(connection, mails)
             contacts.touch(connection, touches, mails)

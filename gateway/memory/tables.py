@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -157,6 +158,8 @@ answers = Table(
     Column("template", Words, nullable=False),
     Column("message_id", Words, nullable=False),
     Column("state", Words, nullable=False),
+    # Written to be shown only. The state forgets it when such an answer is cancelled.
+    Column("shadow", Boolean, nullable=False),
     Column("reasons", Tuple(str), nullable=False),
     Column("subject", Words, nullable=False),
     Column("text", Words, nullable=False),
@@ -169,11 +172,13 @@ answers = Table(
     Index("answers_pair", "sender_key", "recipient_key", "updated_at"),
     Index("answers_due", "state", "due_at"),
     Index("answers_held", "held_id"),
-    # One mail has one answer, whatever the code above it believes and whoever here received it.
+    # One mail has one answer, whatever the code above it believes and whoever here received it;
+    # one that was only shown is none.
     Index(
         "answers_slot",
         "sender_key",
         "message_id",
+        "shadow",
         unique=True,
         sqlite_where=text("message_id != '' AND state != 'withheld'"),
     ),

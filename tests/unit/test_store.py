@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 import pytest
 from store_rows import ANN, MONTH, NOW, SAM, held_mail, pitch_answer, pitch_touch
 
-from classifier.verdict import Tactic
-from gateway.envelope import Memory
+from classifier.message import Message
+from classifier.verdict import LABELS, Tactic, Verdict
+from config.settings import Settings
+from gateway.envelope import Envelope, Memory
 from gateway.memory import contacts, database, deliveries
 from gateway.memory.rows import AnswerState, Contact
 from gateway.memory.store import Store, StoreError
+from gateway.pipeline import recall
+from gateway.policy import Case
 
 
 def state_of(store: Store, answer_id: str = "a1") -> str:
@@ -97,7 +102,7 @@ def test_touches_count_for_this_pair_and_once_per_mail(store: Store) -> None:
     ("state", "recently", "before"),
     [
         ("withheld", False, False),
-        ("shadow", True, True),
+        ("shadow", False, False),
         ("planned", True, True),
         ("sending", True, True),
         ("sent", True, True),
@@ -129,6 +134,65 @@ def test_what_counts_as_answered(
     assert reserved.state == ("withheld" if reasons else "planned")
 
 
+@pytest.mark.parametrize(
+    ("earlier", "wanted", "counts"),
+    [
+        ("shadow", "shadow", True),
+        ("shadow", "planned", False),
+        ("planned", "shadow", True),  # shadow shows what live would do
+        ("planned", "planned", True),
+        ("sent", "shadow", True),
+    ],
+)
+@pytest.mark.parametrize("same_mail", [True, False])
+def test_what_was_only_shown_counts_against_what_is_only_shown(
+    store: Store, earlier: AnswerState, wanted: AnswerState, counts: bool, same_mail: bool
+) -> None:
+    store.hold([], [pitch_answer(state=earlier)], [], MONTH)
+    # The same mail to somebody else, or another one to the same recipient.
+    again = pitch_answer("a2", state=wanted, recipient="bob@example.com")
+    if not same_mail:
+        again = pitch_answer("a2", "m2", state=wanted, created_at=NOW + timedelta(days=3))
+    shadow = wanted == "shadow"
+    memory = store.recall(SAM, again.recipient, again.message_id, shadow=shadow)
+    assert memory.answered_before is (same_mail and counts)
+    assert memory.answered_at == (NOW if counts and not same_mail else None)
+    (reserved,) = store.hold([], [again], [], MONTH)
+    reason = "answered-before" if same_mail else "answered-recently"
+    assert reserved.state == ("withheld" if counts else wanted)
+    assert reserved.reasons == ((reason,) if counts else ())
+
+
+@pytest.mark.parametrize(("mode", "counts"), [("shadow", True), ("live", False), ("off", False)])
+def test_the_pipeline_recalls_for_the_mode_of_the_recipient(
+    store: Store, mode: str, counts: bool
+) -> None:
+    store.hold([], [pitch_answer(state="shadow")], [], MONTH)
+    answers = {"mode": mode, "smart_host": "127.0.0.1:25"}
+    settings = Settings.model_validate({"recipients": [{"match": ANN, "answers": answers}]})
+    envelope = Envelope("e1", "192.0.2.1", "client.example", SAM, (ANN,), NOW)
+    verdict = Verdict("pitch", 0.97, dict.fromkeys(LABELS, 0.25), "m-1")
+    case = Case(envelope, Message(message_id="<m1@seller.example>"), verdict, settings)
+    memory = recall(store, case, ANN)
+    assert (memory.answered_at is not None, memory.answered_before) == (counts, counts)
+
+
+def test_cancelled_what_was_only_shown_still_is_none(store: Store) -> None:
+    live = pitch_answer("a2", "m2", recipient="bob@example.com", message_id="<m1@seller.example>")
+    shown = pitch_answer(state="shadow")
+    store.hold([held_mail("m1"), held_mail("m2")], [shown, live], [], MONTH)
+    store.discard("m1")  # beside a planned answer to the same mail
+    store.discard("m2")
+    assert [answer.state for answer in store.answers()] == ["cancelled", "cancelled"]
+    later = pitch_answer("a3", "m3", state="shadow", message_id="<m3@seller.example>")
+    store.hold([held_mail("m3")], [later], [], MONTH)
+    store.discard("m3")
+    assert not store.recall(SAM, ANN, "<m3@seller.example>").answered_before
+    assert store.recall(SAM, ANN, "<m3@seller.example>", shadow=True).answered_before
+    live_now = replace(later, id="a4", state="planned")
+    assert store.hold([], [live_now], [], MONTH)[0].state == "planned"
+
+
 # hold
 
 
@@ -158,9 +222,9 @@ def test_undecodable_text_is_still_held(store: Store, awkward: str) -> None:
 )
 def test_spacing(store: Store, state: AnswerState, later: timedelta, taken: bool) -> None:
     store.hold([held_mail()], [pitch_answer(state=state)], [], MONTH)
-    second = pitch_answer("a2", "m2", created_at=NOW + later, sender=SAM.upper())
+    second = pitch_answer("a2", "m2", created_at=NOW + later, sender=SAM.upper(), state=state)
     (reserved,) = store.hold([held_mail("m2")], [second], [], MONTH)
-    assert reserved.state == ("withheld" if taken else "planned")
+    assert reserved.state == ("withheld" if taken else state)
     assert reserved.reasons == (("answered-recently",) if taken else ())
     assert (reserved.due_at is None) is taken
 
@@ -217,15 +281,29 @@ def test_hold_is_all_or_nothing(store: Store) -> None:
     assert store.answers() == []
 
 
-def test_the_slot_is_held_by_the_database_too(store: Store, path: Path) -> None:
+@pytest.mark.parametrize(
+    ("state", "shadow", "taken"),
+    [
+        ("planned", 0, True),
+        ("cancelled", 0, True),
+        ("shadow", 1, False),
+        ("cancelled", 1, False),
+        ("withheld", 0, False),
+    ],
+)
+def test_the_slot_is_held_by_the_database_too(
+    store: Store, path: Path, state: str, shadow: int, taken: bool
+) -> None:
     store.hold([], [pitch_answer()], [], MONTH)
-    raw = sqlite3.connect(path)
     columns = "held_id, sender, sender_key, recipient, recipient_key, rung, template, message_id"
     rest = "reasons, subject, text, content, created_at, updated_at, attempts, last_error"
-    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+    raw = sqlite3.connect(path)
+    refused = pytest.raises(sqlite3.IntegrityError, match="UNIQUE")
+    with refused if taken else nullcontext():
         raw.execute(
-            f"INSERT INTO answers (id, state, {columns}, {rest}) "
-            f"SELECT 'a2', 'planned', {columns}, {rest} FROM answers"
+            f"INSERT INTO answers (id, state, shadow, {columns}, {rest}) "
+            f"SELECT 'a2', ?, ?, {columns}, {rest} FROM answers",
+            (state, shadow),
         )
     raw.close()
 

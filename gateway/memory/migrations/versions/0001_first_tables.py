@@ -70,6 +70,7 @@ def upgrade() -> None:
         sa.Column("template", sa.Text, nullable=False),
         sa.Column("message_id", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
+        sa.Column("shadow", sa.Boolean, nullable=False),
         sa.Column("reasons", sa.JSON, nullable=False),
         sa.Column("subject", sa.Text, nullable=False),
         sa.Column("text", sa.Text, nullable=False),
@@ -86,7 +87,7 @@ def upgrade() -> None:
     op.create_index(
         "answers_slot",
         "answers",
-        ["sender_key", "message_id"],
+        ["sender_key", "message_id", "shadow"],
         unique=True,
         sqlite_where=sa.text("message_id != '' AND state != 'withheld'"),
     )
