@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import socket
 import ssl
@@ -458,6 +459,25 @@ async def test_a_client_that_has_just_connected_hears_of_the_drain(turns: int) -
                     said = everything(newcomer)
                     assert re.fullmatch(rb"(220 [^\n]*\n)?421 4\.3\.2 [^\n]*\n", said), said
             assert gateway._sessions == set()
+
+
+@pytest.mark.parametrize("turns", range(20))
+async def test_a_client_that_connects_during_the_drain_is_not_left_without_a_word(
+    turns: int,
+) -> None:
+    async with relay(9) as (gateway, port):
+        draining = asyncio.create_task(gateway.drain(30))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        newcomer = socket.socket()
+        # Behind the closing the kernel says no, which a client takes for what it is.
+        refused = newcomer.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+        await draining
+        with newcomer:
+            try:
+                assert refused or everything(newcomer).startswith(b"421 4.3.2 ")
+            except ConnectionResetError:
+                assert turns > 1  # it came too late to be let in
 
 
 @pytest.mark.parametrize("turns", range(9))
