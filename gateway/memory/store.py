@@ -109,10 +109,23 @@ class Store:
         recipient: str | None = None,
         since: datetime | None = None,
         states: Sequence[HeldState] = ("held",),
+        limit: int | None = None,
     ) -> list[HeldMail]:
-        """Held mails in these states, received at `since` or later, oldest first."""
+        """Held mails in these states, received at `since` or later, oldest first; with a `limit`
+        the newest so many of them, oldest of these first."""
         with self._database.read() as connection:
-            return held.listed(connection, recipient, since, states)
+            return held.listed(connection, recipient, since, states, limit)
+
+    def held_count(self, recipient: str, since: datetime | None = None) -> int:
+        """How many mails are held for this recipient, received at `since` or later."""
+        with self._database.read() as connection:
+            return held.count(connection, recipient, since)
+
+    def oldest_held(self, recipient: str, since: datetime | None = None) -> datetime | None:
+        """When the oldest mail held for this recipient was received, of those received at `since`
+        or later; None: there is none."""
+        with self._database.read() as connection:
+            return held.oldest(connection, recipient, since)
 
     def held_recipients(self) -> list[str]:
         """Everyone for whom mail is held, by address."""
@@ -120,7 +133,8 @@ class Store:
             return held.recipients(connection)
 
     def find(self, id_prefix: str) -> list[HeldMail]:
-        """Mails in any state whose id begins so. An empty prefix names none."""
+        """Mails in any state whose id begins so, by id: the first 20, so that one whose id is
+        just this is always among them. An empty prefix names none."""
         if not id_prefix:
             return []
         with self._database.read() as connection:

@@ -141,7 +141,8 @@ held = Table(
     Column("author", Words, nullable=False),
     Column("state", Words, nullable=False),
     Column("state_at", Utc),
-    Index("held_folder", "recipient_key", "received_at"),
+    # In the order in which a folder is looked at; the id makes it the whole order.
+    Index("held_folder", "state", "recipient_key", "received_at", "id"),
     Index("held_received", "received_at"),
 )
 

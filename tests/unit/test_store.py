@@ -335,38 +335,6 @@ def test_unhold_keeps_an_answer_that_left(store: Store) -> None:
 # the folder
 
 
-def test_held_lists_by_recipient_time_and_state_oldest_first(store: Store) -> None:
-    hour = timedelta(hours=1)
-    mails = [
-        held_mail("m3", received_at=NOW + 2 * hour),
-        held_mail("m1", received_at=NOW, recipient="Ann@Example.com"),
-        held_mail("m2", received_at=NOW + hour, recipient="bob@example.com"),
-        held_mail("m4", received_at=NOW + 3 * hour),
-    ]
-    store.hold(mails, [], [], MONTH)
-    store.discard("m4")
-
-    def ids(*arguments: Any, **named: Any) -> list[str]:
-        return [mail.id for mail in store.held(*arguments, **named)]
-
-    assert ids() == ["m1", "m2", "m3"]
-    assert ids(ANN) == ["m1", "m3"]
-    assert ids(since=NOW + hour) == ["m2", "m3"]
-    assert ids("ANN@example.com", NOW + hour) == ["m3"]
-    assert ids(states=("held", "discarded")) == ["m1", "m2", "m3", "m4"]
-    assert ids(states=("released",)) == []
-
-
-@pytest.mark.parametrize(
-    ("prefix", "ids"),
-    [("a", ["ab1", "ab2"]), ("ab1", ["ab1"]), ("", []), ("A", []), ("%", []), ("b", ["b"])],
-)
-def test_find_by_the_beginning_of_an_id(store: Store, prefix: str, ids: list[str]) -> None:
-    store.hold([held_mail(one) for one in ("ab1", "ab2", "b")], [], [], MONTH)
-    store.discard("ab2")
-    assert [mail.id for mail in store.find(prefix)] == ids
-
-
 def _held(store: Store) -> None:
     store.hold([held_mail()], [pitch_answer()], [], MONTH)
 

@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("state_at", sa.DateTime),
     )
-    op.create_index("held_folder", "held", ["recipient_key", "received_at"])
+    op.create_index("held_folder", "held", ["state", "recipient_key", "received_at", "id"])
     op.create_index("held_received", "held", ["received_at"])
     op.create_table(
         "answers",
