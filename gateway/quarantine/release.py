@@ -33,8 +33,8 @@ Outcome = Literal[
     "released",
     "unavailable",  # there is no such mail, or it is not in a state to be released
     "damaged",  # its file is gone or is not what was held; nothing was sent
-    "refused",  # the next hop said 4xx or 5xx; it is still held
-    "unreachable",  # the next hop could not be spoken to; it is still held
+    "refused",  # the next hop said 4xx or 5xx; it is held or in doubt as before
+    "unreachable",  # the next hop could not be spoken to; it is held or in doubt as before
     "in-doubt",  # the connection broke in DATA; it stays `releasing`
 ]
 
@@ -56,7 +56,7 @@ class ReleaseResult:
 
 
 class _Damaged(Exception):
-    """The file is not what was held."""
+    """The file is gone or is not what was held."""
 
 
 class _InDoubt(Exception):
@@ -81,7 +81,8 @@ async def release(
         mail = await asyncio.to_thread(store.claim_release, held_id, again=True)
     if mail is None:
         return await asyncio.to_thread(_unavailable, store, held_id)
-    result = await _attempt(folder, next_hop, mail)
+    left = "its earlier release stays in doubt" if doubted else "the mail is still held"
+    result = await _attempt(folder, next_hop, mail, left)
     if result.released:
         await asyncio.to_thread(_finish, store, folder, mail)
     elif result.outcome != "in-doubt" and not doubted:
@@ -101,15 +102,18 @@ async def discard(store: Store, folder: MaildirFolder, held_id: str) -> HeldMail
     return mail
 
 
-async def _attempt(folder: MaildirFolder, next_hop: NextHop, mail: HeldMail) -> ReleaseResult:
+async def _attempt(
+    folder: MaildirFolder, next_hop: NextHop, mail: HeldMail, left: str
+) -> ReleaseResult:
+    """One hand-over; `left` says how it leaves the mail when the next hop does not take it."""
     try:
         content = await asyncio.to_thread(_content, folder, mail)
         reply = await _hand_over(next_hop, mail, content)
-    except (_Damaged, OSError) as error:
+    except _Damaged as error:
         detail = f"nothing was sent: {error}"
         return ReleaseResult("damaged", mail.id, detail, mail)
     except NextHopDown as error:
-        detail = f"the next hop cannot be reached ({error}); the mail is still held"
+        detail = f"the next hop cannot be reached ({error}); {left}"
         return ReleaseResult("unreachable", mail.id, detail, mail, NEXT_HOP_DOWN)
     except _InDoubt as error:
         detail = (
@@ -119,13 +123,16 @@ async def _attempt(folder: MaildirFolder, next_hop: NextHop, mail: HeldMail) -> 
         return ReleaseResult("in-doubt", mail.id, detail, mail)
     if reply.positive:
         return ReleaseResult("released", mail.id, f"delivered to {mail.recipient}", mail, reply)
-    detail = f"the next hop refused it: {reply}; the mail is still held"
+    detail = f"the next hop refused it: {reply}; {left}"
     return ReleaseResult("refused", mail.id, detail, mail, reply)
 
 
 def _content(folder: MaildirFolder, mail: HeldMail) -> bytes:
     """What is handed over: the Received field of the hold, our mark, the sender's octets."""
-    stored = folder.read(Path(mail.path))
+    try:
+        stored = folder.read(Path(mail.path))
+    except OSError as error:
+        raise _Damaged(str(error)) from error
     ours, original = stored[: mail.original_offset], stored[mail.original_offset :]
     if hashlib.sha256(original).hexdigest() != mail.sha256:
         raise _Damaged(f"{mail.path} was changed after it was held")

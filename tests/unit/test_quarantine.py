@@ -318,10 +318,11 @@ async def test_what_cannot_be_released(store: Store, folder: MaildirFolder, tmp_
 
 
 class Faulty:
-    """A next hop that fails at one step; elsewhere it takes everything."""
+    """A next hop that fails at one step, or answers so; elsewhere it takes everything."""
 
-    def __init__(self, step: str) -> None:
+    def __init__(self, step: str, how: Exception | Reply | None = None) -> None:
         self.step = step
+        self.how = how or NextHopDown(step)
         self.closed = 0
 
     async def begin(self) -> Faulty:
@@ -344,9 +345,11 @@ class Faulty:
         self.closed += 1
 
     def _maybe(self, step: str) -> Reply:
-        if step == self.step:
-            raise NextHopDown(step)
-        return Reply.of(250, "Ok")
+        if step != self.step:
+            return Reply.of(250, "Ok")
+        if isinstance(self.how, Exception):
+            raise self.how
+        return self.how
 
 
 @pytest.mark.parametrize(
@@ -370,6 +373,29 @@ async def test_where_the_next_hop_goes_down(
     assert [answer.state for answer in store.answers()] == ["cancelled"]
     assert store.claim_answer(NOW + timedelta(days=1)) is None
     assert hop.closed == (0 if step == "begin" else 1)
+
+
+@pytest.mark.parametrize("step", ["mail", "rcpt"])
+async def test_what_was_in_doubt_is_not_called_held(
+    store: Store, folder: MaildirFolder, step: str
+) -> None:
+    hold(store, folder)
+    assert (await release(store, folder, Faulty("data"), "m1")).outcome == "in-doubt"
+    result = await release(store, folder, Faulty(step), "m1", again=True)
+    assert (result.outcome, state(store)) == ("unreachable", "releasing")
+    assert result.detail.endswith("; its earlier release stays in doubt")
+    result = await release(store, folder, Faulty(step, Reply.of(550, "5.7.1 No")), "m1", again=True)
+    assert (result.outcome, state(store)) == ("refused", "releasing")
+    assert result.detail.endswith("; its earlier release stays in doubt")
+
+
+async def test_a_fault_of_the_connection_is_not_one_of_the_file(
+    store: Store, folder: MaildirFolder
+) -> None:
+    hold(store, folder)
+    with pytest.raises(TimeoutError):
+        await release(store, folder, Faulty("data", TimeoutError()), "m1")
+    assert state(store) == "releasing"  # and not held, from where it could be sent again
 
 
 async def test_a_file_that_cannot_be_deleted_does_not_undo_the_release(
