@@ -30,12 +30,14 @@ def delivered(connection: Connection, sha256: str, recipients: Sequence[str]) ->
 
 
 def note(connection: Connection, sha256: str, recipients: Sequence[str]) -> None:
-    """Note these deliveries and drop those that are too old to matter."""
+    """Note these deliveries, anew if need be, and drop those that are too old to matter."""
     now = datetime.now(UTC)
     connection.execute(delete(deliveries).where(deliveries.c.at < now - REMEMBERED))
     if recipients:
         connection.execute(
-            insert(deliveries).on_conflict_do_nothing(),
+            insert(deliveries).on_conflict_do_update(
+                index_elements=["sha256", "recipient"], set_={"at": now}
+            ),
             [{"sha256": sha256, "recipient": fold(one), "at": now} for one in recipients],
         )
 

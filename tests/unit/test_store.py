@@ -650,14 +650,33 @@ def test_deliveries(store: Store) -> None:
     assert store.delivered("ab", []) == frozenset()
 
 
+class Early(datetime):
+    """The clock of a week and a second ago."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) - timedelta(days=7, seconds=1)
+
+
+class Yesterday(datetime):
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) - timedelta(days=1)
+
+
+def test_a_repeated_delivery_is_remembered_from_then_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for clock in (Early, Yesterday):
+        with monkeypatch.context() as patch:
+            patch.setattr(deliveries, "datetime", clock)
+            store.note_delivered("ab", [ANN])
+    assert store.delivered("ab", [ANN]) == {ANN}
+
+
 def test_old_deliveries_are_forgotten(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Early(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return datetime.now(tz) - timedelta(days=7, seconds=1)
-
     with monkeypatch.context() as patch:
         patch.setattr(deliveries, "datetime", Early)
         store.note_delivered("ab", [ANN])
