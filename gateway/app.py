@@ -1,25 +1,25 @@
 """The supervisor: opens the sockets, keeps the workers running, sends answers and digests.
 
-A reload starts a second set of workers with the new settings and drains the first, on the same
-sockets, so that no connection is refused; if the new set cannot start, the old one stays. A stop
-drains all of them. Raises Refused when serving cannot begin.
+A reload starts a second set of workers with the new settings on the same sockets, then drains the
+first: no connection is refused, and a client in mid-conversation may finish its mail before it
+hears 421 and comes again. If the new set cannot start, the old one stays. A stop drains all of
+them. Raises Refused when serving cannot begin.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import multiprocessing
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from multiprocessing.process import BaseProcess
 
 import structlog
 
-from config import ConfigError, Settings
+from config import Settings
 from config.units import Endpoint
 from gateway import worker
 from gateway.memory.store import Store, StoreError
@@ -86,9 +86,12 @@ class _Worker:
             await _readable(self._process.sentinel)
         self._process.join()
 
-    async def stop(self) -> None:
-        """Drain it; kill it when that takes too long."""
-        with contextlib.suppress(ProcessLookupError):
+    async def stop(self, *, patient: bool = False) -> None:
+        """Drain it; kill it when that takes too long. Patiently: its clients may still hand over
+        a mail before they hear 421."""
+        if patient and self.pid is not None and self.exitcode is None:
+            os.kill(self.pid, signal.SIGUSR1)
+        else:
             self._process.terminate()
         try:
             async with asyncio.timeout(STOPPED_SECONDS):
@@ -120,35 +123,30 @@ class Supervisor:
         self._workers: list[_Worker] = []
         self._stopping = asyncio.Event()
         self._reloads = asyncio.Event()
-        self._watchers: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
+        self._handle_signals()
         sockets = listening_sockets(self._settings)
         try:
             store = await asyncio.to_thread(Store.open, self._settings.state.url)
         except StoreError as error:
             raise Refused(str(error), os.EX_UNAVAILABLE) from error
+        services = Services(self._settings, store)
         try:
+            _make_maildir(self._settings)
             self._workers = await self._start(self._settings, sockets)
-            self._handle_signals()
-            services = Services(self._settings, store)
+            services.start()
             self._say_serving(sockets)
-            await self._until_stopped(services, store)
+            await self._until_stopped(services)
+        except asyncio.CancelledError:
+            if not self._stopping.is_set():
+                raise
         finally:
-            self._stopping.set()
-            for sock in sockets:
-                sock.close()
-            await asyncio.gather(*(one.stop() for one in self._workers))
-            for watcher in self._watchers:
-                watcher.cancel()
-            await asyncio.gather(*self._watchers, return_exceptions=True)
+            await self._stop(services, sockets)
             store.close()
         log.info("stopped")
-
-    def _say_serving(self, sockets: list[socket.socket]) -> None:
-        host, port = sockets[0].getsockname()[:2]
-        log.info("serving", listen=str(Endpoint(host, port)), workers=len(sockets), pid=os.getpid())
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -156,50 +154,73 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._reloads.set)
 
-    async def _until_stopped(self, services: Services, store: Store) -> None:
-        services.start()
-        try:
-            while not self._stopping.is_set():
-                await _either(self._stopping, self._reloads)
-                if self._reloads.is_set() and not self._stopping.is_set():
-                    self._reloads.clear()
-                    services = await self._reloaded(services, store)
-        finally:
-            await services.stop()
+    def _say_serving(self, sockets: list[socket.socket]) -> None:
+        host, port = sockets[0].getsockname()[:2]
+        log.info("serving", listen=str(Endpoint(host, port)), workers=len(sockets), pid=os.getpid())
 
-    async def _reloaded(self, services: Services, store: Store) -> Services:
+    async def _until_stopped(self, services: Services) -> None:
+        while not self._stopping.is_set():
+            await _either(self._stopping, self._reloads)
+            if self._reloads.is_set() and not self._stopping.is_set():
+                self._reloads.clear()
+                await self._reload_into(services)
+
+    async def _stop(self, services: Services, sockets: list[socket.socket]) -> None:
+        """Everything at once, so that all of it fits into the time a stop may take."""
+        self._stopping.set()
+        for sock in sockets:
+            sock.close()
+        await asyncio.gather(services.stop(), *(one.stop() for one in self._workers))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _reload_into(self, services: Services) -> None:
         """Change over to the settings as they now stand, or keep what we have."""
         try:
-            settings = self._reload()
+            settings = _with_fixed(self._settings, self._reload())
             fresh = await self._start(settings, [one.sock for one in self._workers])
-        except (ConfigError, Refused) as error:
-            log.error("reload-refused", error=str(error))
-            return services
-        _warn_of_restart(self._settings, settings)
+        except Exception as error:  # whatever is wrong with the new settings, the old ones serve
+            log.error("reload-refused", error=str(error) or repr(error))
+            return
         old, self._workers, self._settings = self._workers, fresh, settings
-        await services.stop()
-        services = Services(settings, store)
-        services.start()
+        services.settings = settings
         log.info("reloaded")
-        await asyncio.gather(*(one.stop() for one in old))
-        return services
+        for one in old:
+            self._background(one.stop(patient=True))
 
     async def _start(self, settings: Settings, sockets: list[socket.socket]) -> list[_Worker]:
-        """A worker for each socket; all of them serve, or Refused and none is left."""
-        started = [_Worker(settings, sock) for sock in sockets]
+        """A worker for each socket; all of them serve, or Refused and none is left. Cancelled
+        when the gateway is told to stop meanwhile."""
+        started: list[_Worker] = []
         try:
-            await asyncio.gather(*(one.serving() for one in started))
+            for sock in sockets:
+                started.append(_Worker(settings, sock))  # noqa: PERF401 - stopped if one fails
+            await self._unless_stopped(asyncio.gather(*(one.serving() for one in started)))
+        except OSError as error:
+            await asyncio.gather(*(one.stop() for one in started))
+            raise Refused(f"a worker cannot be started: {error}", os.EX_OSERR) from error
         except BaseException:
             await asyncio.gather(*(one.stop() for one in started))
             raise
         for one in started:
-            self._watch(one)
+            self._background(self._restart_when_dead(one))
         return started
 
-    def _watch(self, one: _Worker) -> None:
-        task = asyncio.create_task(self._restart_when_dead(one))
-        self._watchers.add(task)
-        task.add_done_callback(self._watchers.discard)
+    async def _unless_stopped(self, work: asyncio.Future[list[None]]) -> None:
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            if not work.done():
+                work.cancel()
+        await work
+
+    def _background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _restart_when_dead(self, dead: _Worker) -> None:
         await dead.ended()
@@ -220,6 +241,18 @@ class Supervisor:
         return None
 
 
+def _with_fixed(old: Settings, new: Settings) -> Settings:
+    """The new settings, but for what only a restart can change: the sockets are open, and the
+    outbox and the workers must agree on one database."""
+    for table, key in (("relay", "listen"), ("relay", "workers"), ("state", "url")):
+        was, wanted = (getattr(getattr(one, table), key) for one in (old, new))
+        if was != wanted:
+            log.warning("restart-needed", table=table, key=key)
+            changed = getattr(new, table).model_copy(update={key: was})
+            new = new.model_copy(update={table: changed})
+    return new
+
+
 async def _either(*events: asyncio.Event) -> None:
     """Wait until one of them is set."""
     waits = [asyncio.ensure_future(event.wait()) for event in events]
@@ -230,10 +263,13 @@ async def _either(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
-def _warn_of_restart(old: Settings, new: Settings) -> None:
-    for table, key in (("relay", "listen"), ("relay", "workers"), ("state", "url")):
-        if getattr(getattr(old, table), key) != getattr(getattr(new, table), key):
-            log.warning("restart-needed", table=table, key=key)
+def _make_maildir(settings: Settings) -> None:
+    """Before the first mail, so that commands run elsewhere can tell that they are elsewhere."""
+    if settings.next_hop.kind == "maildir":
+        try:
+            settings.next_hop.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Refused(f"[next_hop] path: {error}", os.EX_CANTCREAT) from error
 
 
 def listening_sockets(settings: Settings) -> list[socket.socket]:

@@ -1,12 +1,11 @@
 """The digest: what was held for one recipient since the last one, as a mail.
 
 `build` gathers the rows, `as_text` and `as_html` render them, `mail` puts both into one message,
-`send` hands it to the next hop and remembers that it was sent. Nothing new means no digest.
+`hand_over` gives it to the next hop, `record` remembers that it was. Nothing new means no digest.
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from email.headerregistry import Address
@@ -63,7 +62,6 @@ class Digest:
     name: str
     rows: tuple[Row, ...]
     more: int
-    oldest: datetime
     newest: datetime
 
     @property
@@ -79,16 +77,15 @@ def build(
     settings: Settings, store: Store, recipient: str, since: datetime | None
 ) -> Digest | None:
     """What was held for this recipient from `since` on (None: ever) and still is. None: nothing."""
-    mails = store.held(recipient, since)
+    mails = store.held(recipient, since, limit=MAX_ROWS)
     if not mails:
         return None
     profile = settings.profile(recipient)
-    shown = mails[-MAX_ROWS:]
-    answers = {answer.held_id: answer for answer in store.answers([mail.id for mail in shown])}
-    rows = (row(mail, answers.get(mail.id), profile.digest.zone) for mail in reversed(shown))
-    times = [mail.received_at for mail in mails]
-    more = len(mails) - len(shown)
-    return Digest(recipient, profile.name, tuple(rows), more, min(times), max(times))
+    answers = {answer.held_id: answer for answer in store.answers([mail.id for mail in mails])}
+    rows = (row(mail, answers.get(mail.id), profile.digest.zone) for mail in reversed(mails))
+    more = max(0, store.held_count(recipient, since) - len(mails))
+    newest = max(mail.received_at for mail in mails)
+    return Digest(recipient, profile.name, tuple(rows), more, newest)
 
 
 def row(mail: HeldMail, answer: Answer | None, zone: tzinfo) -> Row:
@@ -149,7 +146,7 @@ def mail(digest: Digest, hostname: str, now: datetime) -> EmailMessage:
     """The digest as a mail. Its header fields hold nothing a sender wrote."""
     message = EmailMessage(policy=SMTP)
     message["From"] = Address("Raincheck", "raincheck", hostname)
-    message["To"] = Address(addr_spec=digest.recipient)
+    message["To"] = _to(digest.recipient)
     message["Subject"] = f"Raincheck: {digest.title}"
     message["Date"] = format_datetime(now)
     message["Message-ID"] = make_msgid("digest", hostname)
@@ -159,24 +156,31 @@ def mail(digest: Digest, hostname: str, now: datetime) -> EmailMessage:
     return message
 
 
-async def send(
-    settings: Settings, store: Store, next_hop: NextHop, digest: Digest, now: datetime
-) -> Reply:
-    """Hand the digest to the next hop; when it is taken, remember what has been shown.
+def _to(recipient: str) -> Address | str:
+    try:
+        return Address(addr_spec=recipient)
+    except ValueError:  # an address that SMTP carries and a header field does not: `a..b@c`
+        return "undisclosed-recipients:;"
 
-    Raises NextHopDown and StoreError.
-    """
+
+async def hand_over(settings: Settings, next_hop: NextHop, digest: Digest, now: datetime) -> Reply:
+    """Give the digest to the next hop; its last word. Raises NextHopDown."""
     content = mail(digest, settings.relay.hostname, now).as_bytes()
+    options = () if digest.recipient.isascii() else ("SMTPUTF8",)
     transaction = await next_hop.begin()
     try:
         # Null sender: a digest that cannot be delivered must not make a bounce.
-        for reply in (await transaction.mail("", ()), await transaction.rcpt(digest.recipient)):
-            if not reply.positive:
-                return reply
-        reply = (await transaction.data(content))[digest.recipient]
+        reply = await transaction.mail("", options)
+        if reply.positive:
+            reply = await transaction.rcpt(digest.recipient)
+        if reply.positive:
+            reply = (await transaction.data(content))[digest.recipient]
+        return reply
     finally:
         await transaction.close()
-    if reply.positive:
-        shown_until = min(digest.newest + timedelta(microseconds=1), now - SETTLED)
-        await asyncio.to_thread(store.record_digest, digest.recipient, shown_until, digest.count)
-    return reply
+
+
+def record(store: Store, digest: Digest, now: datetime) -> None:
+    """Remember what the recipient has been shown. Raises StoreError."""
+    shown_until = min(digest.newest + timedelta(microseconds=1), now - SETTLED)
+    store.record_digest(digest.recipient, shown_until, digest.count)

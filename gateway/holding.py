@@ -140,14 +140,14 @@ class Holding:
 
 
 def only_one(answers: Sequence[Answer]) -> list[Answer]:
-    """At most one answer per inbound mail, whoever else here received it (RFC 3834 §3.1.3)."""
+    """At most one answer per inbound mail, whoever else here received it (RFC 3834 §3.1.3). One
+    that is only shown keeps back others that are, and none that leaves."""
     kept: list[Answer] = []
-    spoken = False
     for answer in answers:
-        if spoken and answer.state != "withheld":
-            answer = withheld(answer, "answered-before")
-        spoken = spoken or answer.state != "withheld"
-        kept.append(answer)
+        spoken = {one.state for one in kept}
+        taken = "planned" in spoken or (answer.state == "shadow" and "shadow" in spoken)
+        keep_back = taken and answer.state != "withheld"
+        kept.append(withheld(answer, "answered-before") if keep_back else answer)
     return kept
 
 

@@ -122,9 +122,13 @@ class Pipeline:
     ) -> tuple[Plan, list[HeldMail]]:
         if plan.case is None or not plan.held:
             return plan, []
+        work = asyncio.to_thread(self._holding.hold, plan.case, plan.held, content)
+        holding = asyncio.create_task(work)
         try:
-            hold = self._holding.hold
-            return plan, await asyncio.to_thread(hold, plan.case, plan.held, content)
+            return plan, await asyncio.shield(holding)
+        except asyncio.CancelledError:  # the thread goes on regardless, so what it did is undone
+            await self._settle(plan, await holding, UNFORESEEN)
+            raise
         except Exception as error:  # what cannot be held is delivered
             log.error("holding-failed", id=envelope.id, error=repr(error))
             return plan.without_holding(), []
@@ -132,24 +136,11 @@ class Pipeline:
     async def _deliver(
         self, plan: Plan, envelope: Envelope, content: bytes, transaction: Transaction
     ) -> Reply:
-        copies = self._copies(plan, envelope)
-        if len(envelope.rcpt_tos) == 1:
-            replies = await delivery.hand_over(transaction, envelope, copies, content)
-            return delivery.summary(replies)
-        return await self._deliver_to_several(copies, envelope, content, transaction)
-
-    async def _deliver_to_several(
-        self,
-        copies: delivery.Copies,
-        envelope: Envelope,
-        content: bytes,
-        transaction: Transaction,
-    ) -> Reply:
         """SMTP has one reply for all recipients, so a mail that only some got must come again:
         who got it is remembered, and they do not get it twice."""
         digest = hashlib.sha256(content).hexdigest()
         served = await asyncio.to_thread(self._served, digest, envelope.rcpt_tos)
-        copies = delivery.leaving_out(copies, served)
+        copies = delivery.leaving_out(self._copies(plan, envelope), served)
         replies = await delivery.hand_over(transaction, envelope, copies, content)
         reply = delivery.summary(replies)
         accepted = [recipient for recipient, said in replies.items() if said.positive]

@@ -14,7 +14,6 @@ import structlog
 from config.settings import Answers, Settings
 from gateway.memory.store import Store
 from gateway.outbox.sender import Outbox
-from gateway.relay.client import open_next_hop
 from gateway.timer import DigestTimer
 
 log = structlog.get_logger()
@@ -26,20 +25,19 @@ Service = Callable[[asyncio.Event], Awaitable[None]]
 
 
 class Services:
-    """The outbox and the digest timer, under one stop."""
+    """The outbox and the digest timer, under one stop. `settings` may be set anew at any time."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
-        self._settings = settings
-        self._next_hop = open_next_hop(settings.next_hop, settings.relay.hostname)
+        self.settings = settings
         self._services: dict[str, Service] = {
             "outbox": Outbox(store, self._answers_for, settings.relay.hostname).run,
-            "digest": DigestTimer(settings, store, self._next_hop).run,
+            "digest": DigestTimer(lambda: self.settings, store).run,
         }
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def _answers_for(self, recipient: str) -> Answers:
-        return self._settings.profile(recipient).answers
+        return self.settings.profile(recipient).answers
 
     def start(self) -> None:
         """Start them all."""
@@ -50,11 +48,12 @@ class Services:
     async def stop(self) -> None:
         """Let them finish what they are handing over; returns when all have ended."""
         self._stop.set()
+        if not self._tasks:
+            return
         _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
         for task in late:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._next_hop.close()
 
     async def _keep(self, name: str, run: Service) -> None:
         while not self._stop.is_set():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -16,7 +17,8 @@ from config.settings import Digest as DigestSettings
 from config.settings import Settings
 from gateway import digest
 from gateway.memory.store import Store, StoreError
-from gateway.relay.nexthop import NextHop, NextHopDown
+from gateway.relay.client import open_next_hop
+from gateway.relay.nexthop import NextHop
 
 log = structlog.get_logger()
 
@@ -33,13 +35,12 @@ def last_due(settings: DigestSettings, now: datetime) -> datetime:
 
 
 class DigestTimer:
-    """Sends each recipient's digest when it is due."""
+    """Sends each recipient's digest when it is due. `settings` gives those of the moment."""
 
-    def __init__(self, settings: Settings, store: Store, next_hop: NextHop) -> None:
+    def __init__(self, settings: Callable[[], Settings], store: Store) -> None:
         self._settings = settings
         self._store = store
-        self._next_hop = next_hop
-        self._refused: dict[str, datetime] = {}
+        self._done: dict[str, datetime] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look now and then until told to stop."""
@@ -53,27 +54,52 @@ class DigestTimer:
 
     async def send_due(self, now: datetime) -> int:
         """Send what is due; returns how many digests the next hop took."""
+        settings = self._settings()
+        next_hop = open_next_hop(settings.next_hop, settings.relay.hostname)
         sent = 0
-        for recipient in await asyncio.to_thread(self._store.held_recipients):
-            settings = self._settings.profile(recipient).digest
-            # A little late, so that nothing from before the hour is still being written.
-            due = last_due(settings, now - digest.SETTLED)
-            if settings.enabled and self._refused.get(recipient) != due:
-                sent += await self._send_if_new(recipient, due, now)
+        try:
+            for recipient in await asyncio.to_thread(self._due, settings, now):
+                sent += await self._send(settings, next_hop, recipient, now)
+        finally:
+            await next_hop.close()
         return sent
 
-    async def _send_if_new(self, recipient: str, due: datetime, now: datetime) -> bool:
-        """Send, if something was held before `due` that no digest has shown."""
-        since = await asyncio.to_thread(self._store.last_digest, recipient)
-        built = await asyncio.to_thread(digest.build, self._settings, self._store, recipient, since)
-        if built is None or built.oldest > due:
+    def _due(self, settings: Settings, now: datetime) -> list[str]:
+        """Those for whom something was held before their hour that no digest has shown."""
+        return [one for one in self._store.held_recipients() if self._is_due(settings, one, now)]
+
+    def _is_due(self, settings: Settings, recipient: str, now: datetime) -> bool:
+        own = settings.profile(recipient).digest
+        due = _hour(own, now)
+        if not own.enabled or self._done.get(recipient) == due:
             return False
+        oldest = self._store.oldest_held(recipient, self._store.last_digest(recipient))
+        return oldest is not None and oldest <= due
+
+    async def _send(
+        self, settings: Settings, next_hop: NextHop, recipient: str, now: datetime
+    ) -> bool:
+        """Whatever goes wrong with one recipient's digest, the others get theirs."""
         try:
-            reply = await digest.send(self._settings, self._store, self._next_hop, built, now)
-        except NextHopDown as error:
-            log.warning("digest-waits", recipient=recipient, error=str(error))
+            since = await asyncio.to_thread(self._store.last_digest, recipient)
+            built = await asyncio.to_thread(digest.build, settings, self._store, recipient, since)
+            if built is None:  # released or discarded this moment
+                return False
+            reply = await digest.hand_over(settings, next_hop, built, now)
+            if not reply.transient:
+                # Taken, or refused for good. Remembered here as well, so that a database that
+                # cannot be written does not send the same digest again and again.
+                self._done[recipient] = _hour(settings.profile(recipient).digest, now)
+            if reply.positive:
+                await asyncio.to_thread(digest.record, self._store, built, now)
+        except Exception as error:
+            log.warning("digest-failed", recipient=recipient, error=repr(error))
             return False
         log.info("digest", recipient=recipient, mails=built.count, reply=reply.code)
-        if not (reply.positive or reply.transient):
-            self._refused[recipient] = due  # the same answer would come every time until then
         return reply.positive
+
+
+def _hour(settings: DigestSettings, now: datetime) -> datetime:
+    """When a digest was last due; seen a little late, so that nothing from before the hour is
+    still being written."""
+    return last_due(settings, now - digest.SETTLED)

@@ -59,18 +59,30 @@ async def _serve(settings: Settings, sock: socket.socket, ready: Connection) -> 
         await relay.serve(sock)
         ready.send(None)
         await stop.wait()
-        await relay.drain(DRAIN_SECONDS)
+        await relay.drain(DRAIN_SECONDS, patient=stop.patient)
     finally:
         await judges.close()
         await next_hop.close()
         store.close()
 
 
-def _stop_requested() -> asyncio.Event:
-    """Set by SIGTERM, or when the supervisor is gone (nobody else could stop us then)."""
-    stop = asyncio.Event()
+class _Stop(asyncio.Event):
+    """Set when the worker is to end; `patient` when others serve already in its place."""
+
+    patient = False
+
+    def patiently(self) -> None:
+        self.patient = True
+        self.set()
+
+
+def _stop_requested() -> _Stop:
+    """Set by SIGTERM, by SIGUSR1 after a reload, or when the supervisor is gone (nobody else
+    could stop us then)."""
+    stop = _Stop()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, stop.patiently)
     for ignored in (signal.SIGINT, signal.SIGHUP):  # meant for the supervisor
         signal.signal(ignored, signal.SIG_IGN)
     supervisor = multiprocessing.parent_process()
@@ -79,7 +91,7 @@ def _stop_requested() -> asyncio.Event:
     return stop
 
 
-def _supervisor_gone(stop: asyncio.Event, sentinel: int) -> None:
+def _supervisor_gone(stop: _Stop, sentinel: int) -> None:
     asyncio.get_running_loop().remove_reader(sentinel)
     log.error("supervisor-gone")
     stop.set()

@@ -27,6 +27,8 @@ from gateway import preflight
 from gateway.cli import Failure
 from gateway.memory.store import Store, StoreError
 from gateway.plain import printable
+from gateway.relay.client import open_next_hop
+from gateway.relay.nexthop import NextHop
 
 T = TypeVar("T")
 
@@ -75,6 +77,19 @@ def opened(settings: Settings) -> Iterator[Store]:
         raise Failure(str(error), os.EX_UNAVAILABLE) from error
     finally:
         store.close()
+
+
+def next_hop_of(settings: Settings) -> NextHop:
+    """The gateway's next hop. A relative Maildir path means another place in every directory, and
+    a mail delivered to the wrong one would be as good as lost: it has to be there already."""
+    hop = settings.next_hop
+    if hop.kind == "maildir" and not hop.path.is_dir():
+        raise Failure(
+            f"[next_hop] path = {str(hop.path)!r} is not here; run this in the directory the "
+            "gateway runs in, or write the path in full",
+            os.EX_CONFIG,
+        )
+    return open_next_hop(hop, settings.relay.hostname)
 
 
 class Since(click.ParamType[datetime]):

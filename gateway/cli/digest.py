@@ -12,10 +12,9 @@ import click
 from config import Settings
 from gateway import digest as digests
 from gateway.cli import Failure
-from gateway.cli.common import Since, config_option, opened, settings_from
+from gateway.cli.common import Since, config_option, next_hop_of, opened, settings_from
 from gateway.digest import Digest
 from gateway.memory.store import Store
-from gateway.relay.client import open_next_hop
 from gateway.relay.nexthop import NextHopDown
 
 
@@ -89,14 +88,21 @@ def _write(path: Path, built: list[Digest]) -> None:
 
 
 async def _send(settings: Settings, store: Store, built: list[Digest]) -> None:
-    next_hop = open_next_hop(settings.next_hop, settings.relay.hostname)
+    """Each recipient's; what is refused for one does not keep the others from theirs."""
+    next_hop = next_hop_of(settings)
+    refused = []
     try:
         for one in built:
-            reply = await digests.send(settings, store, next_hop, one, datetime.now(UTC))
+            now = datetime.now(UTC)
+            reply = await digests.hand_over(settings, next_hop, one, now)
             click.echo(f"{one.recipient}: {one.title}: {reply}")
-            if not reply.positive:
-                raise Failure(f"{one.recipient}: the next hop refused it", os.EX_TEMPFAIL)
+            if reply.positive:
+                digests.record(store, one, now)
+            else:
+                refused.append(one.recipient)
     except NextHopDown as error:
         raise Failure(f"the next hop cannot be reached: {error}", os.EX_TEMPFAIL) from error
     finally:
         await next_hop.close()
+    if refused:
+        raise Failure(f"the next hop refused: {', '.join(refused)}", os.EX_TEMPFAIL)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from gateway.cli.common import (
     Since,
     config_option,
     json_option,
+    next_hop_of,
     opened,
     print_json,
     settings_from,
@@ -30,7 +32,6 @@ from gateway.memory.store import Store
 from gateway.quarantine import release as releasing
 from gateway.quarantine.folder import MaildirFolder
 from gateway.quarantine.release import ReleaseResult
-from gateway.relay.client import open_next_hop
 
 STATES: tuple[HeldState, ...] = ("held", "releasing", "released", "discarded")
 
@@ -63,7 +64,7 @@ def list_(
     with opened(settings) as store:
         mails = store.held(recipient, since, STATES if everything else ("held", "releasing"))
         if as_json:
-            return print_json([_plain(store, mail) for mail in mails])
+            return print_json(_plain(store, mails))
         rows = [_listed(settings, mail) for mail in mails]
     return show(
         ("Id", "Held", "For", "Score", "From", "Subject", "State"), rows, "Nothing is held."
@@ -87,12 +88,12 @@ def _said(settings: Settings, mail: HeldMail, answer: Answer | None) -> Row:
     return row(mail, answer, settings.profile(mail.recipient).digest.zone)
 
 
-def _plain(store: Store, mail: HeldMail) -> dict[str, Any]:
-    answers = store.answers([mail.id])
-    composed = {"content"}  # octets; `text` says the same
-    return asdict(mail) | {
-        "answers": [{k: v for k, v in asdict(one).items() if k not in composed} for one in answers]
-    }
+def _plain(store: Store, mails: Sequence[HeldMail]) -> list[dict[str, Any]]:
+    """For JSON: each mail with its answers, without their octets, of which `text` says the same."""
+    answers = defaultdict(list)
+    for answer in store.answers([mail.id for mail in mails]):
+        answers[answer.held_id].append({**asdict(answer), "content": None})
+    return [asdict(mail) | {"answers": answers[mail.id]} for mail in mails]
 
 
 @quarantine.command("show")
@@ -106,7 +107,7 @@ def show_(config_path: Path | None, raw: bool, as_json: bool, id_: str) -> None:
     with opened(settings) as store:
         mail = _one(store, id_)
         if as_json:
-            return print_json(_plain(store, mail))
+            return print_json(_plain(store, [mail])[0])
         answers = store.answers([mail.id])
     content = _original(settings, mail)
     if raw:
@@ -164,7 +165,7 @@ def release(config_path: Path | None, again: bool, ids: tuple[str, ...]) -> None
 async def _release(
     settings: Settings, store: Store, mails: Iterable[HeldMail], *, again: bool
 ) -> list[ReleaseResult]:
-    next_hop = open_next_hop(settings.next_hop, settings.relay.hostname)
+    next_hop = next_hop_of(settings)
     try:
         return [
             await releasing.release(store, _folder(settings, mail), next_hop, mail.id, again=again)
@@ -206,4 +207,4 @@ def _one(store: Store, id_prefix: str) -> HeldMail:
         raise Failure(
             f"{id_prefix}: no held mail has this id; see `raincheck quarantine list`", os.EX_DATAERR
         )
-    raise Failure(f"{id_prefix}: begins {len(found)} ids; write more of it", os.EX_DATAERR)
+    raise Failure(f"{id_prefix}: begins several ids; write more of it", os.EX_DATAERR)

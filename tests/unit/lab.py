@@ -11,20 +11,23 @@ import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from classifier.message import Message, read
-from classifier.verdict import Term, Verdict
+from classifier.verdict import Tactic, Term, Verdict
 from config.settings import Settings
+from gateway.memory.rows import HeldMail
 from gateway.memory.store import Store
 from gateway.pipeline import Judges, Pipeline
 from gateway.relay.client import open_next_hop
 from gateway.relay.server import Relay
 
+NOW = datetime(2026, 3, 3, 8, 30, tzinfo=UTC)
 SELLER, ANN, BOB = "brad@growth.example", "ann@example.com", "bob@example.com"
 
 
@@ -47,6 +50,29 @@ def mail(score: float = 0.0, number: int = 1, to: str = ANN, extra: str = "") ->
         f"Message-ID: <{number}@growth.example>\r\nX-Score: {score}\r\n{extra}\r\n"
         "Dear Ann,\r\n..\r\n"
     ).encode()
+
+
+def held(number: int = 1, **changes: Any) -> HeldMail:
+    plain = HeldMail(
+        id=f"m{number}-1",
+        recipient=ANN,
+        mail_from=SELLER,
+        sender=f"Brad <{SELLER}>",
+        subject=f"Offer {number}",
+        message_id=f"<{number}@growth.example>",
+        received_at=NOW + timedelta(minutes=number),
+        score=0.973,
+        label="pitch",
+        model="test",
+        reasons=("score 0.97 ≥ quarantine 0.80",),
+        tactics=(Tactic("assumptive-close", "I have put you down for Tuesday"),),
+        terms=(Term("offer", 2.0), Term("quote", 1.0), Term("thanks", -1.0)),
+        path="/nowhere",
+        original_offset=0,
+        sha256="",
+        mail_options=(),
+    )
+    return replace(plain, **changes)
 
 
 @dataclass

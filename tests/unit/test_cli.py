@@ -28,6 +28,7 @@ GROUPS = {
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     """A directory with a configuration of its own."""
+    (tmp_path / "mail").mkdir()
     (tmp_path / "raincheck.toml").write_text(
         f"""
         [next_hop]
@@ -229,7 +230,7 @@ async def test_quarantine_list_and_show(here: Path, lab: Lab) -> None:
     assert raw.encode() == mail(0.99, 1).replace(b"\r\n", b"\n") or raw.encode() == mail(0.99, 1)
     ambiguous = raincheck(here, "quarantine", "show", first.id[:4])
     assert ambiguous.returncode == 65
-    assert "begins 2 ids" in ambiguous.stderr
+    assert "begins several ids" in ambiguous.stderr
 
 
 async def test_release_delivers_once_and_remembers_the_sender(here: Path, lab: Lab) -> None:
@@ -248,6 +249,15 @@ async def test_release_delivers_once_and_remembers_the_sender(here: Path, lab: L
     assert [answer.state for answer in lab.store.answers([first.id])] == ["cancelled"]
     everything = raincheck(here, "quarantine", "list", "--all").stdout
     assert "\treleased" in everything
+
+
+async def test_release_in_another_directory_does_not_deliver_there(here: Path, lab: Lab) -> None:
+    first, _ = lab.store.held()
+    done = raincheck(here, "quarantine", "release", first.id, RAINCHECK_NEXT_HOP__PATH="var/mail")
+    assert done.returncode == 78
+    assert "var/mail" in done.stderr
+    assert first.id in [mail.id for mail in lab.store.held()]
+    assert not (here / "var").exists()
 
 
 async def test_discard_deletes_the_file(here: Path, lab: Lab) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from lab import ANN, SELLER, mail, running
+from lab import ANN, NOW, SELLER, held, mail, running
 
 from classifier.verdict import Tactic, Term
 from config.settings import Settings
@@ -19,33 +19,10 @@ from gateway import digest
 from gateway.digest import fate, row, why
 from gateway.memory.rows import Answer, HeldMail
 from gateway.memory.store import Store
+from gateway.relay.client import open_next_hop
 
-NOW = datetime(2026, 3, 3, 8, 30, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
 HOSTILE = '<img src=x onerror=alert(1)> {{ 7*7 }} "quoted" \x1b[31m\u202egnp.exe & more'
-
-
-def held(number: int = 1, **changes: Any) -> HeldMail:
-    plain = HeldMail(
-        id=f"m{number}-1",
-        recipient=ANN,
-        mail_from=SELLER,
-        sender=f"Brad <{SELLER}>",
-        subject=f"Offer {number}",
-        message_id=f"<{number}@growth.example>",
-        received_at=NOW + timedelta(minutes=number),
-        score=0.973,
-        label="pitch",
-        model="test",
-        reasons=("score 0.97 ≥ quarantine 0.80",),
-        tactics=(Tactic("assumptive-close", "I have put you down for Tuesday"),),
-        terms=(Term("offer", 2.0), Term("quote", 1.0), Term("thanks", -1.0)),
-        path="/nowhere",
-        original_offset=0,
-        sha256="",
-        mail_options=(),
-    )
-    return replace(plain, **changes)
 
 
 def answer(**changes: Any) -> Answer:
@@ -129,7 +106,7 @@ def test_newest_first_and_the_rest_is_counted(
     found = built(store, *(held(number) for number in range(1, 6)))
     assert [one.id for one in found.rows] == ["m5-1", "m4-1"]
     assert (found.more, found.count) == (3, 5)
-    assert (found.oldest, found.newest) == (held(1).received_at, held(5).received_at)
+    assert found.newest == held(5).received_at
     assert "3 older ones" in digest.as_text(found)
     assert "3 older ones" in digest.as_html(found)
 
@@ -216,9 +193,7 @@ def test_a_mail_without_a_subject_has_a_name() -> None:
     assert row(held(subject=" \t"), None, BERLIN).subject == "(no subject)"
 
 
-async def test_a_sent_digest_counts_only_when_the_next_hop_took_it(tmp_path: Path) -> None:
-    from gateway.relay.client import open_next_hop
-
+async def test_a_recorded_digest_is_not_shown_again(tmp_path: Path) -> None:
     async with running(tmp_path) as lab:
         await lab.send(mail(0.99))
         next_hop = open_next_hop(lab.settings.next_hop, "gateway.example.com")
@@ -227,12 +202,12 @@ async def test_a_sent_digest_counts_only_when_the_next_hop_took_it(tmp_path: Pat
         later = datetime.now(UTC) + timedelta(hours=1)
         try:
             lab.hop.rcpt[ANN] = "550 5.1.1 No"
-            assert (await digest.send(lab.settings, lab.store, next_hop, found, later)).code == 550
-            assert lab.store.last_digest(ANN) is None
+            assert (await digest.hand_over(lab.settings, next_hop, found, later)).code == 550
             lab.hop.rcpt.clear()
-            assert (await digest.send(lab.settings, lab.store, next_hop, found, later)).positive
+            assert (await digest.hand_over(lab.settings, next_hop, found, later)).positive
         finally:
             await next_hop.close()
+        digest.record(lab.store, found, later)
         until = lab.store.last_digest(ANN)
         assert until is not None
         assert digest.build(lab.settings, lab.store, ANN, until) is None

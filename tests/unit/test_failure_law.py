@@ -14,16 +14,20 @@ import shutil
 import sqlite3
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from lab import ANN, BOB, Lab, ScoreField, mail, running
+from lab import ANN, BOB, SELLER, Lab, ScoreField, mail, running
 
 from classifier.message import Message
 from classifier.verdict import Verdict
 from config.settings import Judge
+from gateway.envelope import Envelope
 from gateway.judging import JudgePool
 from gateway.memory.store import Store
+from gateway.pipeline import Pipeline
+from gateway.relay.client import open_next_hop
 
 
 class Broken(ScoreField):
@@ -201,3 +205,27 @@ async def test_when_the_disk_of_the_folder_is_gone_midway_nothing_is_lost(tmp_pa
         lab.folder.write_text("not a directory")
         assert await lab.send(mail(0.99, 2)) == (250, {})
         assert [content.endswith(mail(0.99, 2)) for _, _, content in lab.hop.mails] == [True]
+
+
+async def test_a_mail_cut_off_while_it_is_held_is_not_kept(tmp_path: Path) -> None:
+    """The client hears no 250 and comes again, so a copy that stayed would be a second one."""
+    async with running(tmp_path) as lab:
+        pipeline = Pipeline(lab.settings, ScoreField(), lab.store)
+        next_hop = open_next_hop(lab.settings.next_hop, "gateway.example.com")
+        transaction = await next_hop.begin()
+        now = datetime.now(UTC)
+        envelope = Envelope("cut-off", "127.0.0.1", "c", SELLER, (ANN,), now)
+        with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")  # the hold waits for its turn
+            task = asyncio.create_task(pipeline.process(envelope, mail(0.99), transaction))
+            while not lab.held_files():
+                await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.sleep(0.01)
+            database.execute("COMMIT")
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await transaction.close()
+        await next_hop.close()
+        assert lab.store.held() == []
+        assert lab.held_files() == []

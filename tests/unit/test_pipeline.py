@@ -211,3 +211,13 @@ async def test_a_blocked_author_is_held_whatever_the_return_path(tmp_path: Path)
         lab.store.set_contact("bounce+1@list.example", "allowed", "test")
         await lab.send(mail(0.01, 1), sender="bounce+1@list.example")
         assert len(lab.store.held()) == 1
+
+
+async def test_nor_when_it_comes_again_for_one_of_them_alone(tmp_path: Path) -> None:
+    async with running(tmp_path, recipients=[LENIENT]) as lab:
+        lab.hop.data_replies = ["250 2.0.0 Ok", "452 4.2.2 Bob is full"]
+        assert await lab.send(mail(0.6), ANN, BOB) == (452, {})
+        lab.hop.rcpt[BOB] = "550 5.1.1 No Bob any more"
+        code, refused = await lab.send(mail(0.6), ANN, BOB)
+        assert (code, list(refused)) == (250, [BOB])
+        assert [to for _, to, _ in lab.hop.mails] == [[ANN]]

@@ -8,11 +8,11 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from lab import ANN, BOB, Lab, mail, running
+from lab import ANN, BOB, Lab, held, mail, running
 
 from config.settings import Digest, NextHop
 from config.units import Endpoint
-from gateway.relay.client import open_next_hop
+from gateway.memory.store import StoreError
 from gateway.timer import DigestTimer, last_due
 
 BERLIN = Digest(at=time(8), timezone="Europe/Berlin")
@@ -36,13 +36,9 @@ def test_due_once_a_day_in_the_zone(now: str, due: str) -> None:
 async def sent(lab: Lab, now: datetime) -> list[EmailMessage]:
     """What a timer that looks at this moment sends."""
     before = len(lab.hop.mails)
-    next_hop = open_next_hop(lab.settings.next_hop, lab.settings.relay.hostname)
-    timer = DigestTimer(lab.settings, lab.store, next_hop)
-    try:
-        count = await timer.send_due(now)
-        count += await timer.send_due(now + timedelta(seconds=30))
-    finally:
-        await next_hop.close()
+    timer = DigestTimer(lambda: lab.settings, lab.store)
+    count = await timer.send_due(now)
+    count += await timer.send_due(now + timedelta(seconds=30))
     mails = [message_from_bytes(raw, policy=policy.default) for _, _, raw in lab.hop.mails[before:]]
     assert count == len(mails)
     return mails
@@ -104,6 +100,39 @@ async def test_a_next_hop_that_is_away_is_waited_for(tmp_path: Path) -> None:
     async with running(tmp_path) as lab:
         await lab.send(mail(0.99))
         away = NextHop(kind="smtp", address=Endpoint("127.0.0.1", 1))
-        timer = DigestTimer(lab.settings, lab.store, open_next_hop(away, "gateway.example.com"))
+        settings = lab.settings.model_copy(update={"next_hop": away})
+        timer = DigestTimer(lambda: settings, lab.store)
         assert await timer.send_due(tomorrow(lab)) == 0
-        assert len(await sent(lab, tomorrow(lab))) == 1
+        settings = lab.settings
+        assert await timer.send_due(tomorrow(lab)) == 1
+
+
+@pytest.mark.parametrize("odd", ["a..b@example.com", "ann.@example.com", "jörg@example.com"])
+async def test_an_odd_address_does_not_cost_the_others_their_digest(
+    tmp_path: Path, odd: str
+) -> None:
+    async with running(tmp_path) as lab:
+        store_held(lab, 1, odd)
+        store_held(lab, 2, "zoe@example.com")
+        await sent(lab, tomorrow(lab))
+        assert sorted(to[0] for _, to, _ in lab.hop.mails) == sorted([odd, "zoe@example.com"])
+
+
+async def test_a_database_that_cannot_be_written_does_not_repeat_the_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("disk full")
+
+    async with running(tmp_path) as lab:
+        await lab.send(mail(0.99))
+        monkeypatch.setattr(lab.store, "record_digest", full)
+        timer = DigestTimer(lambda: lab.settings, lab.store)
+        for _ in range(3):
+            await timer.send_due(tomorrow(lab))
+        assert len(lab.hop.mails) == 1
+
+
+def store_held(lab: Lab, number: int, recipient: str) -> None:
+    found = held(number, recipient=recipient, received_at=datetime.now(UTC))
+    lab.store.hold([found], (), (), timedelta(days=30))
