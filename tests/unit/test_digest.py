@@ -42,13 +42,6 @@ def answer(**changes: Any) -> Answer:
     return replace(plain, **changes)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Any:
-    opened = Store.open(f"sqlite:///{tmp_path}/state.db")
-    yield opened
-    opened.close()
-
-
 def built(store: Store, *mails: HeldMail, answers: tuple[Answer, ...] = ()) -> digest.Digest:
     store.hold(mails, answers, (), timedelta(days=30))
     settings = Settings.model_validate({"recipients": [{"match": ANN, "name": "Ann"}]})

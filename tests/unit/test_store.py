@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -24,18 +24,6 @@ from gateway.policy import Case
 
 def state_of(store: Store, answer_id: str = "a1") -> str:
     return next(answer.state for answer in store.answers() if answer.id == answer_id)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "raincheck.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{path}")
-    yield opened
-    opened.close()
 
 
 # recall

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,6 @@ from store_rows import ANN, MONTH, NOW, SAM, held_mail, pitch_answer
 
 from gateway.memory import database
 from gateway.memory.store import Store
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "raincheck.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{path}")
-    yield opened
-    opened.close()
 
 
 def test_eight_threads_hold_one_pitch_one_answer(store: Store) -> None:

@@ -15,18 +15,6 @@ from store_rows import ANN, MONTH, NOW, SAM, held_mail, pitch_answer
 from gateway.memory.store import Store
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "raincheck.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{path}")
-    yield opened
-    opened.close()
-
-
 def test_held_lists_by_recipient_time_and_state_oldest_first(store: Store) -> None:
     hour = timedelta(hours=1)
     mails = [
