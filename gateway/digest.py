@@ -51,7 +51,7 @@ class Row:
     received: str
     why: tuple[str, ...]
     answer: str
-    said: str  # the answer's own words, where there are any
+    said: tuple[str, ...]  # the answer's own words, line by line
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def row(mail: HeldMail, answer: Answer | None, zone: tzinfo) -> Row:
         received=f"{mail.received_at.astimezone(zone):%a %d %b %H:%M}",
         why=why(mail),
         answer=fate(answer, zone),
-        said=printable(answer.text, 600) if answer else "",
+        said=tuple(printable(line, 200) for line in answer.text.splitlines()) if answer else (),
     )
 
 

@@ -129,7 +129,7 @@ def _in_words(mail: HeldMail, said: Row, content: bytes) -> str:
         f"Held:     {said.received}   score {said.score:.2f}   {mail.label}   model {mail.model}",
         *(f"Why:      {reason}" for reason in said.why),
         f"Answer:   {said.answer}",
-        *([f"          “{said.said}”"] if said.said else []),
+        *(f"          > {line}" for line in said.said),
         "",
         text.strip() or "(no text)",
     ]

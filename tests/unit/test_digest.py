@@ -81,7 +81,7 @@ def test_a_row_says_who_why_what_became_of_the_answer_and_what_to_do(store: Stor
         "assumptive-close: “I have put you down for Tuesday”",
         "telling words: offer, quote",
         "written and not sent (mode shadow)",
-        "“Right now is not the right time.”",
+        "> Right now is not the right time.",
         "raincheck quarantine release m1-1",
         "raincheck quarantine show m1-1",
         "raincheck quarantine discard m1-1",
