@@ -115,6 +115,8 @@ def load(path: Path | None = None) -> Model:
 
 def _file(path: Path | None) -> Path:
     path = path or MODELS
+    if not path.exists():
+        raise ModelError(f"{path}: there is no model; {RETRAIN}")
     return path / MODEL_NAME if path.is_dir() else path
 
 

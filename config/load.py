@@ -10,12 +10,13 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from config.settings import Settings
+from config.settings import Profile, Settings
 
 PREFIX = "RAINCHECK_"
 SHIPPED = Path(__file__).with_name("raincheck.toml")
@@ -109,10 +110,14 @@ def _value(text: str) -> Any:
 def _faults(
     error: ValidationError, path: str, origins: dict[tuple[str, str], str]
 ) -> Iterator[Fault]:
+    general: set[tuple[tuple[str, ...], str]] = set()
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
-        loc = tuple(str(part) for part in detail["loc"])
+        loc, message = tuple(str(part) for part in detail["loc"]), detail["msg"]
+        if loc[0] == "recipients" and (loc[2:], message) in general:
+            continue  # inherited, and said already where it stands
+        general.add((loc, message))
         source = origins.get((loc[0], loc[1]), path) if len(loc) > 1 else path
-        yield Fault(source, _key(loc), _problem(detail["type"], detail["msg"]))
+        yield Fault(source, _key(loc), _problem(detail["type"], message, loc))
 
 
 def _key(loc: tuple[str, ...]) -> str:
@@ -123,7 +128,25 @@ def _key(loc: tuple[str, ...]) -> str:
     return f"[{''.join(table)}] {'.'.join(rest)}".rstrip()
 
 
-def _problem(kind: str, message: str) -> str:
+def _problem(kind: str, message: str, loc: tuple[str, ...]) -> str:
     if kind == "extra_forbidden":
-        return "no such key; `raincheck config show` lists the ones there are"
+        return "no such key" + _suggestion(loc)
+    if kind in ("tuple_type", "list_type"):
+        return 'write a list: ["…", "…"]'
     return message.removeprefix("Value error, ")
+
+
+def _suggestion(loc: tuple[str, ...]) -> str:
+    """The key that was probably meant, or those there are."""
+    table: type[BaseModel] = Settings
+    for part in loc[:-1]:
+        if part.isdigit():
+            continue
+        field = Profile if part == "recipients" else table.model_fields[part].annotation
+        if not (isinstance(field, type) and issubclass(field, BaseModel)):
+            return ""
+        table = field
+    close = get_close_matches(loc[-1], table.model_fields, n=1, cutoff=0.7)
+    return (
+        f"; did you mean {close[0]}?" if close else f"; there are {', '.join(table.model_fields)}"
+    )

@@ -38,10 +38,10 @@ Size = Annotated[int, BeforeValidator(units.size)]
 Address = Annotated[Endpoint, BeforeValidator(units.endpoint)]
 Clock = Annotated[time, BeforeValidator(units.clock)]
 Span = Annotated[Hours, BeforeValidator(units.hours)]
-Domain = Annotated[str, AfterValidator(lambda name: name.strip().rstrip(".").lower())]
-Hostname = Annotated[Domain, AfterValidator(units.hostname)]
-Network = IPv4Network | IPv6Network
-Probability = Annotated[float, Field(ge=0, le=1)]
+Domain = Annotated[str, BeforeValidator(units.domain)]
+Hostname = Annotated[str, BeforeValidator(units.hostname)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(units.network)]
+Probability = Annotated[float, AfterValidator(units.probability)]
 
 NARROWED = ("thresholds", "folder", "answers", "digest")
 """The tables a `[[recipients]]` entry may narrow."""
@@ -59,7 +59,7 @@ class Relay(Table):
 
     listen: Address = Endpoint("127.0.0.1", 2525)
     hostname: Hostname = "gateway.example.com"
-    domains: tuple[Domain, ...] = ("example.com",)
+    domains: Annotated[tuple[Domain, ...], Field(min_length=1)] = ("example.com",)
     clients: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
     max_message_size: Size = 25 * 2**20
     max_recipients: Annotated[int, Field(ge=1, le=1000)] = 100

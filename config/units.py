@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import time, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import NamedTuple
 
 from pydantic import SecretStr
@@ -18,6 +19,7 @@ _LONGEST = 100 * 365 * 86400
 _SIZE = re.compile(r"(\d{1,15})\s*(B|KiB|MiB|GiB)?", re.ASCII)
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_DOMAIN = re.compile(r"[^\s@<>\"\\/]{1,253}")
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -90,8 +92,36 @@ def endpoint(value: object) -> Endpoint:
     raise ValueError('write an address as host and port: "127.0.0.1:2525", "[::1]:2525"')
 
 
-def hostname(name: str) -> str:
+def domain(value: object) -> str:
+    """A mail domain, lower case. An international one may be written either way."""
+    name = value.strip().rstrip(".").lower() if isinstance(value, str) else ""
+    if not _DOMAIN.fullmatch(name):
+        raise ValueError('write a domain as "example.com", without an @')
+    return name
+
+
+def network(value: object) -> IPv4Network | IPv6Network:
+    """`"192.0.2.0/24"`, `"2001:db8::/32"`, or a single address."""
+    if isinstance(value, IPv4Network | IPv6Network):
+        return value
+    try:
+        return ip_network(str(value).strip())
+    except ValueError:
+        raise ValueError(
+            'write an address or a network as "192.0.2.7", "192.0.2.0/24", "2001:db8::/32"'
+        ) from None
+
+
+def probability(value: float) -> float:
+    """From 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ValueError("a score lies from 0 to 1: write 0.80 for 80 %")
+    return value
+
+
+def hostname(value: object) -> str:
     """An ASCII host name; an international one is written in its `xn--` form (RFC 5890)."""
+    name = value.strip().rstrip(".").lower() if isinstance(value, str) else ""
     if not _HOSTNAME.fullmatch(name) or len(name) > 253:
         raise ValueError('write a host name as "gateway.example.com"')
     return name
@@ -112,11 +142,13 @@ def hours(value: object) -> Hours:
     """`"09:00-17:00"`; the end lies after the start, so a span never crosses midnight."""
     if isinstance(value, Hours):
         return value
-    start, dash, end = str(value).partition("-")
-    if dash:
+    start, _, end = str(value).partition("-")
+    try:
         span = Hours(clock(start), clock(end))
-        if span.start < span.end:
-            return span
+    except ValueError:
+        span = Hours(time(), time())
+    if span.start < span.end:
+        return span
     raise ValueError('write hours as "09:00-17:00", the end after the start')
 
 
@@ -139,7 +171,7 @@ def written(value: object) -> object:
 
 
 def _duration_text(seconds: int) -> str:
-    for unit in ("w", "d", "h", "m"):
+    for unit in ("d", "h", "m"):
         if seconds and seconds % _SECONDS[unit] == 0:
             return f"{seconds // _SECONDS[unit]}{unit}"
     return f"{seconds}s"

@@ -9,6 +9,7 @@ them. Raises Refused when serving cannot begin.
 from __future__ import annotations
 
 import asyncio
+import errno
 import multiprocessing
 import os
 import signal
@@ -287,11 +288,19 @@ def listening_sockets(settings: Settings) -> list[socket.socket]:
         for sock in sockets:
             sock.close()
         raise Refused(
-            f"[relay] listen = {listen}: {error.strerror or error}; is another gateway running "
-            "there? Give another address in the config file, or in RAINCHECK_RELAY__LISTEN",
+            f"[relay] listen = {listen}: {error.strerror or error}; {_way_out(error)}, or give "
+            "another address in the config file or in RAINCHECK_RELAY__LISTEN",
             os.EX_UNAVAILABLE,
         ) from error
     return sockets
+
+
+def _way_out(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "is another gateway running there? End it"
+    if error.errno == errno.EACCES:
+        return "ports below 1024 need root"
+    return "it is no address of this machine: use one that is"
 
 
 def _socket(listen: Endpoint, *, shared: bool) -> socket.socket:

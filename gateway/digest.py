@@ -95,7 +95,7 @@ def row(mail: HeldMail, answer: Answer | None, zone: tzinfo) -> Row:
         sender=printable(mail.sender, 100),
         subject=printable(mail.subject, 150) or "(no subject)",
         score=mail.score,
-        received=f"{mail.received_at.astimezone(zone):%a %d %b %H:%M}",
+        received=f"{mail.received_at.astimezone(zone):%a %d %b %H:%M %Z}",
         why=why(mail),
         answer=fate(answer, zone),
         said=tuple(printable(line, 200) for line in answer.text.splitlines()) if answer else (),

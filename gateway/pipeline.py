@@ -130,7 +130,8 @@ class Pipeline:
             await self._settle(plan, await holding, UNFORESEEN)
             raise
         except Exception as error:  # what cannot be held is delivered
-            log.error("holding-failed", id=envelope.id, error=repr(error))
+            cause = f"{type(error).__name__}: {error}"  # repr() leaves out the path
+            log.error("holding-failed", id=envelope.id, error=cause)
             return plan.without_holding(), []
 
     async def _deliver(

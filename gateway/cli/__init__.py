@@ -84,4 +84,8 @@ def main() -> None:
     except BrokenPipeError:  # `raincheck quarantine list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        click.echo(f"Error: {error}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(os.EX_IOERR)
     sys.exit(0)

@@ -37,7 +37,8 @@ config_option = click.option(
     "config_path",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The configuration file. Default: $RAINCHECK_CONFIG, then config/raincheck.toml.",
+    help="The configuration file. Default: $RAINCHECK_CONFIG, then config/raincheck.toml here, "
+    "then the one shipped with the program.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -66,7 +67,15 @@ def _or_fail(read: Callable[[Path | None], Settings], path: Path | None) -> Sett
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Store]:
-    """The gateway's memory; a database that fails is exit code 69."""
+    """The gateway's memory. One that is not there is exit code 66 (a command never makes it: in
+    the wrong directory it would show an empty one), one that fails 69."""
+    path = Path(settings.state.url.removeprefix("sqlite:///"))
+    if not path.exists():
+        raise Failure(
+            f"{path}: no gateway has kept its state here; run this in the directory the gateway "
+            "runs in, name its configuration with --config, or start it once: raincheck serve",
+            os.EX_NOINPUT,
+        )
     try:
         store = Store.open(settings.state.url)
     except StoreError as error:
@@ -126,7 +135,8 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> N
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # Ids are copied, so they stay in one piece however narrow the terminal is.
+        table.add_column(column, overflow="fold", no_wrap=column == "Id")
     for row in rows:
         # Text, not str: a sender's "[red]" is not markup.
         table.add_row(*(Text(printable(cell)) for cell in row))
@@ -146,5 +156,8 @@ def _plain(value: object) -> object:
 
 def progress(label: str, items: Sequence[T]) -> Iterator[T]:
     """The items one by one, with a bar on standard error."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
     with click.progressbar(items, label=label, file=sys.stderr) as bar:
         yield from bar

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from config.load import default_path
 from config.units import written
+from gateway import preflight
 from gateway.cli.common import config_option, servable_or_fail, settings_from
 
 
@@ -27,7 +28,9 @@ def check(config_path: Path | None) -> None:
     Looks at the file, the environment (RAINCHECK_<TABLE>__<KEY>), the model, the templates and
     the TLS files. Needs no running gateway and changes nothing.
     """
-    servable_or_fail(config_path)
+    settings = servable_or_fail(config_path)
+    for note in preflight.notes(settings):
+        click.echo(f"note: {note}", err=True)
     click.echo(f"{config_path or default_path(os.environ)}: fine")
 
 

@@ -35,6 +35,9 @@ def contacts() -> None:
 
     Mail from known and allowed senders is always delivered, whatever its score. Mail from blocked
     ones is always held, and never answered. ADDRESS may be a whole domain: @example.com
+
+    A release allows the sender for that recipient. What you decide without --for holds for
+    everyone here and replaces all that was decided about ADDRESS before.
     """
 
 
@@ -83,7 +86,10 @@ def block(config_path: Path | None, recipient: str, address: str) -> None:
 @for_option
 @click.argument("address")
 def forget(config_path: Path | None, recipient: str, address: str) -> None:
-    """Take ADDRESS off the list: the score decides again."""
+    """Take ADDRESS off the list: the score decides again.
+
+    Without --for, for everyone here and for whomever it was decided.
+    """
     with opened(settings_from(config_path)) as store:
         if not store.forget(_address(address), recipient):
             raise Failure(
@@ -104,8 +110,8 @@ def import_(config_path: Path | None, recipient: str, files: tuple[Path, ...]) -
     """
     found = {address for file in files for address in _addresses_in(file)}
     with opened(settings_from(config_path)) as store:
-        listed = {(one.address, one.recipient) for one in store.contacts()}
-        new = [one for one in sorted(found) if (one, recipient.lower()) not in listed]
+        listed = {one.address for one in store.contacts(recipient or None)}
+        new = [one for one in sorted(found) if one not in listed]
         for address in progress("Importing", new):
             store.set_contact(address, "known", "import", recipient)
     click.echo(f"{len(new)} new, {len(found) - len(new)} already there")

@@ -57,7 +57,7 @@ def digest(
     with opened(settings) as store:
         built = _built(settings, store, recipient, since)
         if not built:
-            click.echo("Nothing new was held.", err=True)
+            click.echo(_nothing(store, recipient), err=True)
         elif send:
             asyncio.run(_send(settings, store, built))
         elif html_file:
@@ -74,6 +74,14 @@ def _built(
         digests.build(settings, store, one, since or store.last_digest(one)) for one in recipients
     )
     return [one for one in built if one]
+
+
+def _nothing(store: Store, recipient: str | None) -> str:
+    whose = [recipient] if recipient else store.held_recipients()
+    still = sum(store.held_count(one) for one in whose)
+    if not still:
+        return "Nothing is held."
+    return f"Nothing new was held; {still} from before: raincheck digest --since 30d"
 
 
 def _write(path: Path, built: list[Digest]) -> None:

@@ -60,6 +60,8 @@ def judge(
     settings = settings_from(config_path)
     envelope = Assumed(mail_from, rcpt_to, _trusted(settings, client_ip))
     sources = _sources(paths)
+    if not sources:
+        raise Failure(f"no mail in {', '.join(map(str, paths))}", os.EX_NOINPUT)
     with _opened(settings) as judging:
         for source in _watched(sources):
             line = judging.line(source, envelope)
@@ -217,7 +219,8 @@ def in_words(line: dict[str, Any]) -> str:
     """The same line for a reader."""
     if line["error"]:
         return f"{line['path']}: {line['disposition']} (not judged: {printable(line['error'])})\n"
-    words = [f"{line['path']}: {line['disposition']}, {line['label']} {line['score']:.2f}"]
+    likest = f" (most like {line['label']})" if line["label"] != "pitch" else ""
+    words = [f"{line['path']}: {line['disposition']}, pitch {line['score']:.2f}{likest}"]
     words += [f"  {printable(line['subject'], 90)}"] if line["subject"] else []
     words += [f"  why      {printable(reason)}" for reason in line["reasons"]]
     words += [f"  tactic   {t['name']}: “{printable(t['quote'], 90)}”" for t in line["tactics"]]

@@ -31,9 +31,17 @@ from gateway.memory.rows import Answer, HeldMail, HeldState
 from gateway.memory.store import Store
 from gateway.quarantine import release as releasing
 from gateway.quarantine.folder import MaildirFolder
-from gateway.quarantine.release import ReleaseResult
+from gateway.quarantine.release import Outcome, ReleaseResult
 
 STATES: tuple[HeldState, ...] = ("held", "releasing", "released", "discarded")
+
+EXIT_CODES: dict[Outcome, int] = {
+    "unavailable": os.EX_DATAERR,
+    "damaged": os.EX_NOINPUT,
+    "refused": os.EX_TEMPFAIL,
+    "unreachable": os.EX_TEMPFAIL,
+    "in-doubt": os.EX_TEMPFAIL,
+}
 
 id_argument = click.argument("ids", nargs=-1, required=True, metavar="ID…")
 
@@ -158,8 +166,9 @@ def release(config_path: Path | None, again: bool, ids: tuple[str, ...]) -> None
         results = asyncio.run(_release(settings, store, mails, again=again))
     for result in results:
         click.echo(f"{result.held_id}: {result.outcome}: {result.detail}")
-    if not all(result.released for result in results):
-        raise Failure("not everything was released", os.EX_TEMPFAIL)
+    failed = [result for result in results if not result.released]
+    if failed:
+        raise Failure("not everything was released", EXIT_CODES[failed[0].outcome])
 
 
 async def _release(

@@ -50,7 +50,11 @@ def send(
         raise Failure(str(error), os.EX_NOINPUT) from error
     with _connected(settings.relay.listen) as client, opened(settings) as store:
         rows = [row for mail in mails for row in _sent(client, store, settings, mail)]
-    show(("Mail", "Recipient", "What became of it", "Answer"), rows, "No mail in there.")
+    show(("Mail", "Recipient", "Id", "What became of it", "Answer"), rows, "No mail in there.")
+    if any(fate.startswith("refused") for *_, fate, _ in rows):
+        raise Failure("not every mail was taken", os.EX_TEMPFAIL)
+    if any(fate.startswith("not sent") for *_, fate, _ in rows):
+        raise Failure("not every mail was sent", os.EX_DATAERR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +92,11 @@ def _connected(listen: Endpoint) -> smtplib.SMTP:
 
 def _sent(
     client: smtplib.SMTP, store: Store, settings: Settings, mail: _Mail
-) -> list[tuple[str, str, str, str]]:
+) -> list[tuple[str, ...]]:
     """A table row for each recipient."""
     if not mail.recipients:
-        return [
-            (mail.name, "", "not sent: nobody of [relay] domains in To or Cc; give --rcpt-to", "")
-        ]
+        why = "not sent: nobody of [relay] domains in To or Cc; give --rcpt-to"
+        return [(mail.name, "", "", why, "")]
     began = datetime.now(UTC)
     refused: Refusals
     try:
@@ -122,16 +125,19 @@ def _fate(
     recipient: str,
     began: datetime,
     refusal: tuple[int, bytes | str] | None,
-) -> tuple[str, str]:
-    """What became of the mail and of its answer, as the gateway's memory has it."""
+) -> tuple[str, str, str]:
+    """(id, what became of the mail, and of its answer), as the gateway's memory has it."""
     if refusal is not None:
         code, words = refusal
         said = words.decode(errors="replace") if isinstance(words, bytes) else words
-        return f"refused: {code} {said}", ""
+        return "", f"refused: {code} {said}", ""
     zone = settings.profile(recipient).digest.zone
     for held in store.held(recipient, began):
         if held.message_id == mail.message.message_id and held.mail_from == mail.sender:
             answers = store.answers([held.id])
             why = "; ".join(held.reasons)
-            return f"held as {held.id}: {why}", fate(answers[0] if answers else None, zone)
-    return "delivered", ""
+            return held.id, f"held: {why}", fate(answers[0] if answers else None, zone)
+    touch = store.last_touch(mail.sender, recipient, mail.message.message_id)
+    if touch and touch[0] == "tag":
+        return "", f"delivered, marked as a pitch: score {touch[1]:.2f}", ""
+    return "", "delivered", ""

@@ -82,6 +82,30 @@ def remove(connection: Connection, address: str, recipient: str) -> bool:
     return done.rowcount > 0
 
 
+def remove_all(connection: Connection, address: str) -> bool:
+    """For whomever they were decided."""
+    done = connection.execute(delete(contacts).where(contacts.c.address == fold(address)))
+    return done.rowcount > 0
+
+
+def last_touch(
+    connection: Connection, sender: str, recipient: str, message_id: str
+) -> tuple[str, float] | None:
+    """(disposition, score) of the latest pitch with this Message-ID."""
+    found = connection.execute(
+        select(touches.c.disposition, touches.c.score)
+        .where(
+            touches.c.sender == fold(sender),
+            touches.c.recipient == fold(recipient),
+            touches.c.message_id == message_id,
+        )
+        .order_by(touches.c.id.desc())
+        .limit(1)
+    )
+    row = found.first()
+    return None if row is None else (row.disposition, row.score)
+
+
 def touch_count(connection: Connection, sender: str, recipient: str) -> int:
     found = connection.execute(
         select(func.count())

@@ -102,6 +102,11 @@ class Store:
         with self._database.write() as connection:
             contacts.touch(connection, touches)
 
+    def last_touch(self, sender: str, recipient: str, message_id: str) -> tuple[str, float] | None:
+        """(disposition, score) of the latest pitch of this sender with this Message-ID."""
+        with self._database.read() as connection:
+            return contacts.last_touch(connection, sender, recipient, message_id)
+
     # the folder
 
     def held(
@@ -185,17 +190,21 @@ class Store:
     def set_contact(
         self, address: str, standing: Standing, source: str, recipient: str = ""
     ) -> None:
-        """Decide about an address or "@domain", for one recipient or ('') for everyone here. An
-        answer planned for them is cancelled."""
+        """Decide about an address or "@domain", for one recipient or ('') for everyone here, which
+        replaces what was decided for single recipients. An answer planned for them is cancelled."""
         if not address:
             raise ValueError("the null sender has no standing")
         with self._database.write() as connection:
+            if not recipient:
+                contacts.remove_all(connection, address)
             contacts.put(connection, address, standing, source, recipient)
             answer_rows.cancel_for(connection, address, recipient)
 
     def forget(self, address: str, recipient: str = "") -> bool:
-        """Whether there was such a contact."""
+        """For one recipient, or ('') for all of them. Whether there was such a contact."""
         with self._database.write() as connection:
+            if not recipient:
+                return contacts.remove_all(connection, address)
             return contacts.remove(connection, address, recipient)
 
     # answers

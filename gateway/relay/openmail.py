@@ -7,7 +7,6 @@ reply, 451.
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -108,5 +107,6 @@ def passed_on(reply: Reply) -> Reply:
 
 
 def _new_id() -> str:
-    """Sorts by time: milliseconds since 1970 and a random part, 17 hexadecimal digits."""
-    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(3)}"
+    """16 hexadecimal digits, random from the first on, so that the beginning of one is enough to
+    name a mail."""
+    return secrets.token_hex(8)

@@ -8,10 +8,11 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from lab import ANN, BOB, SELLER, Lab, mail, running
+from lab import ANN, BOB, SELLER, Lab, held, mail, running
 
 from gateway.cli import COMMANDS
 from gateway.memory.store import Store
@@ -94,6 +95,8 @@ def test_every_command_teaches(here: Path) -> None:
         (["--config", "x", "serve"], 64, "No such option"),
         (["serve", "--config", "nowhere.toml"], 78, "nowhere.toml: no such file"),
         (["config", "check", "--config", "nowhere.toml"], 78, "copy the shipped"),
+        (["quarantine", "list"], 66, "no gateway has kept its state here"),
+        (["judge", "mail"], 66, "no mail in mail"),
         (["quarantine", "show", "m9"], 65, "no held mail has this id"),
         (["quarantine", "release", "m9"], 65, "no held mail has this id"),
         (["quarantine", "list", "--since", "tomorrowish"], 64, "is no time"),
@@ -107,6 +110,8 @@ def test_every_command_teaches(here: Path) -> None:
 def test_what_goes_wrong_says_so_with_the_right_code(
     here: Path, arguments: list[str], code: int, words: str
 ) -> None:
+    if arguments != ["quarantine", "list"]:
+        Store.open(f"sqlite:///{here}/state.db").close()
     done = raincheck(here, *arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
@@ -228,7 +233,9 @@ async def test_quarantine_list_and_show(here: Path, lab: Lab) -> None:
         assert words in shown
     raw = raincheck(here, "quarantine", "show", "--raw", first.id).stdout
     assert raw.encode() == mail(0.99, 1).replace(b"\r\n", b"\n") or raw.encode() == mail(0.99, 1)
-    ambiguous = raincheck(here, "quarantine", "show", first.id[:4])
+    assert raincheck(here, "quarantine", "show", first.id[:12]).stdout == shown
+    lab.store.hold([held(3), held(33)], (), (), timedelta(days=30))
+    ambiguous = raincheck(here, "quarantine", "show", "m3")
     assert ambiguous.returncode == 65
     assert "begins several ids" in ambiguous.stderr
 
@@ -242,7 +249,7 @@ async def test_release_delivers_once_and_remembers_the_sender(here: Path, lab: L
     assert delivered.read_bytes().endswith(mail(0.99, 1))
     assert b"\nX-Raincheck: released; id=" in b"\n" + delivered.read_bytes()
     again = raincheck(here, "quarantine", "release", first.id)
-    assert again.returncode == 75
+    assert again.returncode == 65
     assert "already released" in again.stdout
     assert len(list((here / "mail" / ANN / "new").iterdir())) == 1
     assert lab.store.recall(SELLER, ANN, "").standing == "allowed"
@@ -276,7 +283,8 @@ async def test_the_digest_is_shown_written_and_sent(here: Path, lab: Lab) -> Non
     written = raincheck(here, "digest", "--recipient", ANN.upper(), "--html", "x.html")
     assert written.returncode == 0
     assert (here / "x.html").read_text().lower().startswith("<!doctype html>")
-    assert raincheck(here, "digest", "--since", "2099-01-01").stderr == "Nothing new was held.\n"
+    nothing = raincheck(here, "digest", "--since", "2099-01-01").stderr
+    assert nothing == "Nothing new was held; 2 from before: raincheck digest --since 30d\n"
     assert raincheck(here, "digest", "--since", "1h").stdout.count("held for you") == 2
     sent = raincheck(here, "digest", "--send")
     assert sent.returncode == 0
@@ -287,6 +295,7 @@ async def test_the_digest_is_shown_written_and_sent(here: Path, lab: Lab) -> Non
 
 
 def test_contacts(here: Path) -> None:
+    Store.open(f"sqlite:///{here}/state.db").close()
     assert raincheck(here, "contacts", "list").stderr == "No contacts yet.\n"
     assert raincheck(here, "contacts", "allow", "Eve@Friends.example").returncode == 0
     assert raincheck(here, "contacts", "block", "@pushy.example", "--for", ANN).returncode == 0
@@ -330,21 +339,57 @@ async def test_send_shows_what_became_of_each(here: Path, lab: Lab) -> None:
         "a": mail(0.1, 11),
         "b": mail(0.99, 12).replace(b"\r\n", b"\n"),
         "c": mail(0.1, 13, to="x@elsewhere.example"),
+        "d": mail(0.6, 14),
     }
     for name, content in letters.items():
         (here / f"{name}.eml").write_bytes(content)
     lab.hop.rcpt[BOB] = "550 5.1.1 No Bob"
     listen = f"127.0.0.1:{lab.port}"
     done = await asyncio.to_thread(
-        raincheck, here, "send", "a.eml", "b.eml", "c.eml", RAINCHECK_RELAY__LISTEN=listen
+        raincheck,
+        here,
+        "send",
+        *(f"{name}.eml" for name in letters),
+        RAINCHECK_RELAY__LISTEN=listen,
     )
     rows = [line.split("\t") for line in done.stdout.splitlines()]
-    assert [row[:2] for row in rows] == [["a.eml", ANN], ["b.eml", ANN], ["c.eml", ""]]
-    assert rows[0][2] == "delivered"
-    assert rows[1][2].startswith("held as ")
-    assert "none: " in rows[1][3]
-    assert rows[2][2].startswith("not sent")
+    assert [row[:2] for row in rows] == [
+        *(["a.eml", ANN], ["b.eml", ANN], ["c.eml", ""], ["d.eml", ANN]),
+    ]
+    assert rows[0][3] == "delivered"
+    assert rows[1][2] in {mail.id for mail in lab.store.held()}
+    assert rows[1][3].startswith("held: score 0.99")
+    assert "none: " in rows[1][4]
+    assert rows[2][3].startswith("not sent")
+    assert rows[3][3] == "delivered, marked as a pitch: score 0.60"
+    assert done.returncode == 65
     refused = await asyncio.to_thread(
         raincheck, here, "send", "--rcpt-to", BOB, "a.eml", RAINCHECK_RELAY__LISTEN=listen
     )
     assert "refused: 550 5.1.1 No Bob" in refused.stdout
+    assert refused.returncode == 75
+
+
+def test_what_is_decided_for_everyone_replaces_what_was_for_one(here: Path) -> None:
+    store = Store.open(f"sqlite:///{here}/state.db")
+    store.set_contact(SELLER, "allowed", "release", ANN)
+    assert raincheck(here, "contacts", "block", SELLER).returncode == 0
+    assert store.recall(SELLER, ANN, "").standing == "blocked"
+    store.set_contact(SELLER, "allowed", "release", ANN)
+    assert raincheck(here, "contacts", "forget", SELLER).returncode == 0
+    assert store.contacts() == []
+    store.close()
+
+
+def test_judge_says_that_the_disk_is_full(here: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", "judge", str(EXAMPLES / "4-newsletter.eml")],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=here,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 74
+    assert b"No space left" in done.stderr

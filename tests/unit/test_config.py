@@ -110,7 +110,7 @@ def test_what_is_no_clock(text: object) -> None:
 
 @pytest.mark.parametrize("text", ["09:00", "17:00-09:00", "", "09:00-late", "09:00-17:00+01:00"])
 def test_what_are_no_hours(text: str) -> None:
-    with pytest.raises(ValueError, match=r"09:00-17:00|time of day"):
+    with pytest.raises(ValueError, match="09:00-17:00"):
         hours(text)
 
 
@@ -126,17 +126,20 @@ def test_every_fault_is_said_at_once_with_its_place_and_the_way_out(tmp_path: Pa
         [folder]
         kind = "database"
         [pigeons]
+        [[recipients]]
+        mach = "ann@example.com"
         """,
     )
-    no_such_key = "no such key; `raincheck config show` lists the ones there are"
+    tables = ", ".join(Settings.model_fields)
     assert said == [
         "raincheck.toml: [relay] workers: Input should be a valid integer, unable to parse string"
         + " as an integer",
-        f"raincheck.toml: [relay] listem: {no_such_key}",
+        "raincheck.toml: [relay] listem: no such key; did you mean listen?",
         "raincheck.toml: [thresholds]: quarantine = 0.8 is below tag = 0.9;"
         + " a mail is held only if it would be tagged",
         "raincheck.toml: [folder] kind: Input should be 'maildir'",
-        f"raincheck.toml: [pigeons]: {no_such_key}",
+        "raincheck.toml: [[recipients]] no. 1 mach: no such key; did you mean match?",
+        f"raincheck.toml: [pigeons]: no such key; there are {tables}",
     ]
 
 
@@ -144,19 +147,25 @@ def test_every_fault_is_said_at_once_with_its_place_and_the_way_out(tmp_path: Pa
     ("text", "fault"),
     [
         ("[thresholds]\nanswer = 0.4", "answer = 0.4 is below quarantine = 0.8"),
-        ("[thresholds]\ntag = 1.5", "less than or equal to 1"),
+        ("[thresholds]\ntag = 50", "[thresholds] tag: a score lies from 0 to 1"),
         ('[relay]\ntls_key = "k"', "tls_certificate and tls_key together"),
         ('[state]\nurl = "mysql://x"', "SQLite"),
         ('[digest]\ntimezone = "Mars/Olympus"', "Europe/Berlin"),
         ('[digest]\ntimezone = "../etc/passwd"', "Europe/Berlin"),
-        ('[answers]\nspacing = "6d"', "[answers] spacing: at least 1w"),
+        ('[answers]\nspacing = "6d"', "[answers] spacing: at least 7d"),
         ('[relay]\ntimeout = "99999999d"', "no longer than 100 years"),
         ("[answers]\ndelay = 99999999999999999999", "no longer than 100 years"),
         ('[relay]\nhostname = "my gateway"', "[relay] hostname: write a host name"),
         ('[relay]\nhostname = "gäteway.example"', "[relay] hostname: write a host name"),
         ('[relay]\nhostname = ""', "[relay] hostname: write a host name"),
         ('[judge]\ntimeout = "0s"', "[judge] timeout: at least 1s"),
-        ('[relay]\nclients = ["everyone"]', "[relay] clients.0"),
+        ('[relay]\nclients = ["everyone"]', "[relay] clients.0: write an address or a network"),
+        ('[relay]\ndomains = "example.com"', "[relay] domains: write a list"),
+        ('[relay]\ndomains = ["@example.com"]', "[relay] domains.0: write a domain"),
+        ("[relay]\ndomains = [3]", "[relay] domains.0: write a domain"),
+        ("[relay]\ndomains = []", "[relay] domains"),
+        ("[relay]\nzzz = 1", "no such key; there are listen, hostname"),
+        ('[answers]\nhours = "9-17"', '[answers] hours: write hours as "09:00-17:00"'),
     ],
 )
 def test_single_faults(tmp_path: Path, text: str, fault: str) -> None:

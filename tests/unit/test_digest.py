@@ -76,7 +76,7 @@ def test_a_row_says_who_why_what_became_of_the_answer_and_what_to_do(store: Stor
         "1 mail held for you, Ann.",
         f"From:     Brad <{SELLER}>",
         "Subject:  Offer 1",
-        "Tue 03 Mar 09:31   score 0.97",
+        "Tue 03 Mar 09:31 CET   score 0.97",
         "score 0.97 ≥ quarantine 0.80",
         "assumptive-close: “I have put you down for Tuesday”",
         "telling words: offer, quote",

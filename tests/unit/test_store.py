@@ -41,8 +41,10 @@ def state_of(store: Store, answer_id: str = "a1") -> str:
         ([(SAM, "known", ""), ("@seller.example", "blocked", "")], "known"),
         # The address itself before its domain, even where the domain names the recipient.
         ([(SAM, "known", ""), ("@seller.example", "blocked", ANN)], "known"),
-        ([(SAM, "known", ANN), (SAM, "blocked", "")], "known"),
-        ([("@seller.example", "known", ANN), ("@seller.example", "blocked", "")], "known"),
+        ([(SAM, "blocked", ""), (SAM, "known", ANN)], "known"),
+        ([("@seller.example", "blocked", ""), ("@seller.example", "known", ANN)], "known"),
+        # What is decided for everyone replaces what was for one.
+        ([(SAM, "known", ANN), (SAM, "blocked", "")], "blocked"),
         ([(SAM, "known", ""), (SAM, "blocked", "")], "blocked"),  # the newer word counts
     ],
 )
@@ -444,9 +446,13 @@ def test_contacts(store: Store) -> None:
     domain, everyone, bob = ("@b.example", ANN), ("zoe@b.example", ""), "bob@example.com"
     assert keys() == [domain, everyone, ("zoe@b.example", bob)]
     assert keys("ANN@example.com") == [domain, everyone]
-    assert store.forget("ZOE@b.example") is True
+    assert store.forget("ZOE@b.example", "Bob@example.com") is True
+    assert store.forget("zoe@b.example", bob) is False
+    assert keys() == [domain, everyone]
+    store.set_contact("zoe@b.example", "allowed", "cli", bob)
+    assert store.forget("zoe@b.example") is True
     assert store.forget("zoe@b.example") is False
-    assert keys() == [domain, ("zoe@b.example", bob)]
+    assert keys() == [domain]
 
 
 @pytest.mark.parametrize(
