@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dovecot_part import Dovecot
+from dovecot_part import Dovecot, mail_ids
 from postfix_part import Postfix
 from raincheck_part import Raincheck, StartGateway
 from smarthost_part import Recorder
@@ -58,6 +58,17 @@ def dovecot(dovecot_server: Dovecot, request: pytest.FixtureRequest) -> Dovecot:
     _show(request, dovecot_server.log)
     dovecot_server.empty()
     return dovecot_server
+
+
+@pytest.fixture(scope="module")
+def imap_server() -> Iterator[Dovecot]:
+    """A Dovecot of its own that speaks IMAP, and shows what is held below its `quarantine`."""
+    server = Dovecot(imap=True)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -126,15 +137,24 @@ def module_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGa
         yield start
 
 
+@pytest.fixture(scope="module")
+def owners_gateway(imap_server: Dovecot) -> Iterator[StartGateway]:
+    """As `module_gateway`, for one that runs as the user who owns the mailboxes of `imap_server`.
+    It lives beside them: pytest's own directories are closed to that user."""
+    with gateways(imap_server.home, mail_ids()) as start:
+        yield start
+
+
 @contextlib.contextmanager
-def gateways(directory: Path) -> Iterator[StartGateway]:
-    """Starts gateways below a directory; at the end those still running must stop as they ought."""
+def gateways(directory: Path, owner: tuple[int, int] | None = None) -> Iterator[StartGateway]:
+    """Starts gateways below a directory; at the end those still running must stop as they ought.
+    With `owner` (uid, gid) they run as that user, who must be able to reach the directory."""
     started: list[Raincheck] = []
 
     def start(settings: Mapping[str, Any], port: int | None = None) -> Raincheck:
         home = directory / f"gateway{len(started)}"
         home.mkdir()
-        started.append(Raincheck(home, settings, port))
+        started.append(Raincheck(home, settings, port, owner))
         started[-1].start()
         return started[-1]
 

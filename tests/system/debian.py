@@ -17,11 +17,13 @@ import pytest
 PACKAGES = {
     "postfix": ("postfix",),
     "dovecot": ("dovecot-core", "dovecot-lmtpd"),
+    "imap": ("dovecot-imapd",),
     "swaks": ("swaks", "libnet-ssleay-perl"),
 }
 PROGRAMS = {
     "postfix": Path("/usr/sbin/postfix"),
     "dovecot": Path("/usr/lib/dovecot/lmtp"),
+    "imap": Path("/usr/lib/dovecot/imap"),
     "swaks": Path("/usr/bin/swaks"),
 }
 PATIENCE = 300.0  # seconds an installation may take

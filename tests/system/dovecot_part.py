@@ -1,4 +1,5 @@
-"""A private Dovecot: LMTP on loopback, Maildirs in a directory of its own, users ann to erin.
+"""A private Dovecot: LMTP, and IMAP if wanted, on loopback; Maildirs in a directory of its own,
+users ann to erin.
 
 It never reads or writes /etc/dovecot or /var/mail, and runs as root or as anyone. Mail is stored
 with CRLF, so that what is read back can be compared octet by octet with what was sent.
@@ -16,29 +17,47 @@ from pathlib import Path
 
 import pytest
 from debian import need
-from snippets import snippet
+from snippets import snippet, with_path
 from waiting import free_port, greeting, wait_until
 
 USERS = ("ann", "bob", "carol", "dave", "erin")
 LMTP_PORT_IN_DOCS = "_10024"
+PASSWORD = "x"
+IMAP = """\
+service imap-login {{
+ inet_listener imap {{
+  port = {port}
+ }}
+ inet_listener imaps {{
+  port = 0
+ }}
+}}
+"""
 
 
 class Dovecot:
-    """A running server. Use `start`, then `stop`."""
+    """A running server. Use `start`, then `stop`. With `imap`, it speaks IMAP as well, and shows
+    each user what the gateway holds below `quarantine`, as the page has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, imap: bool = False) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="rc-dovecot-"))
+        self.quarantine = self.home / "quarantine"
         self.port = free_port()
+        self.imap_port = free_port() if imap else 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         need("dovecot")
+        if self.imap_port:
+            need("imap")
         _skip_unless_2_3()
         # The server's unprivileged processes must reach their sockets and the mail.
         self.home.chmod(0o755)
         for name in ("mail", "run"):
             (self.home / name).mkdir(mode=0o755)
-        os.chown(self.home / "mail", *_mail_ids())
+        self.quarantine.mkdir(mode=0o700)
+        for name in ("mail", "quarantine"):
+            os.chown(self.home / name, *mail_ids())
         config = self.home / "dovecot.conf"
         config.write_text(self._config())
         with (self.home / "stderr").open("wb") as errors:
@@ -88,9 +107,11 @@ class Dovecot:
         return [path for sub in ("new", "cur") for path in (box / sub).glob("*")]
 
     def _config(self) -> str:
-        uid, gid = _mail_ids()
+        uid, gid = mail_ids()
         users = self.home / "users"
-        users.write_text("".join(f"{user}@example.com:{{PLAIN}}x::::::\n" for user in USERS))
+        users.write_text(
+            "".join(f"{user}@example.com:{{PLAIN}}{PASSWORD}::::::\n" for user in USERS)
+        )
         return "\n".join(
             [
                 f"base_dir = {self.home}/run",
@@ -98,7 +119,7 @@ class Dovecot:
                 f"log_path = {self.home}/dovecot.log",
                 "listen = 127.0.0.1",
                 "ssl = no",
-                "protocols =",
+                f"protocols = {'imap' if self.imap_port else ''}",
                 snippet("Dovecot", "local.conf", **{LMTP_PORT_IN_DOCS: self.port}),
                 "mail_location = maildir:~/Maildir",
                 "mail_save_crlf = yes",
@@ -107,6 +128,7 @@ class Dovecot:
                 "first_valid_uid = 1",
                 "first_valid_gid = 1",
                 *_unprivileged(),
+                *(self._imap() if self.imap_port else ()),
                 f"passdb {{\n driver = passwd-file\n args = {users}\n}}",
                 f"userdb {{\n driver = passwd-file\n args = {users}",
                 f" default_fields = uid={uid} gid={gid} home={self.home}/mail/%n\n}}",
@@ -114,8 +136,19 @@ class Dovecot:
             ]
         )
 
+    def _imap(self) -> list[str]:
+        section, acl = "Held mail in the mail client", self.home / "raincheck.acl"
+        acl.write_text(snippet(section, "raincheck.acl"))
+        folder = with_path(
+            snippet(section, "local.conf"), "/var/lib/raincheck/quarantine", self.quarantine
+        )
+        return [
+            IMAP.format(port=self.imap_port),
+            with_path(folder, "/etc/dovecot/raincheck.acl", acl),
+        ]
 
-def _mail_ids() -> tuple[int, int]:
+
+def mail_ids() -> tuple[int, int]:
     """Who owns the mail: nobody when we are root (Dovecot refuses to store as root), else we."""
     if os.geteuid() != 0:
         return os.geteuid(), os.getegid()
@@ -134,6 +167,7 @@ def _unprivileged() -> list[str]:
         f"default_internal_group = {group}",
         "service anvil {\n chroot =\n}",
         "service stats {\n chroot =\n}",
+        "service imap-login {\n chroot =\n}",
         f"service lmtp {{\n user = {user}\n}}",
     ]
 

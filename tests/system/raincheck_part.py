@@ -23,10 +23,19 @@ COMMAND = (sys.executable, "-m", "gateway")
 
 class Raincheck:
     """A gateway in its own directory. `settings` has the tables of raincheck.toml; `listen` and
-    what the tests do not need are filled in."""
+    what the tests do not need are filled in. With `owner` (uid, gid) it runs as that user."""
 
-    def __init__(self, home: Path, settings: Mapping[str, Any], port: int | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        settings: Mapping[str, Any],
+        port: int | None = None,
+        owner: tuple[int, int] | None = None,
+    ) -> None:
         self.home = home
+        self.command = COMMAND if owner is None else (*_as_user(*owner), *COMMAND)
+        if owner:
+            os.chown(home, *owner)
         self.port = port or free_port()
         self.config = home / "raincheck.toml"
         self.folder = home / "var" / "quarantine"
@@ -45,7 +54,7 @@ class Raincheck:
         """Start the process, without waiting for it to serve."""
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, "serve", "--config", str(self.config)],
+                [*self.command, "serve", "--config", str(self.config)],
                 cwd=self.home,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
@@ -106,7 +115,7 @@ class Raincheck:
         """A `raincheck` command on the same configuration; its standard output."""
         command, *rest = arguments
         done = subprocess.run(
-            [*COMMAND, command, *rest, "--config", str(self.config)],
+            [*self.command, command, *rest, "--config", str(self.config)],
             cwd=self.home,
             env=_environment(),
             stdin=subprocess.DEVNULL,
@@ -135,6 +144,19 @@ class Raincheck:
     def events(self, name: str) -> list[str]:
         """The log lines of one event."""
         return [line for line in self.log().splitlines() if f'"event": "{name}"' in line]
+
+
+def _as_user(uid: int, gid: int) -> tuple[str, ...]:
+    """The prefix that runs a command as this user. What it writes is theirs; it may still read
+    the interpreter and the code, which can lie in a home directory closed to them."""
+    if uid == os.geteuid():
+        return ()
+    capability = "+dac_override"
+    return (
+        "setpriv",
+        *(f"--reuid={uid}", f"--regid={gid}", "--clear-groups"),
+        *(f"--inh-caps={capability}", f"--ambient-caps={capability}"),
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -24,6 +24,12 @@ def snippet(section: str, file: str, **replaced: object) -> str:
     return text
 
 
+def with_path(text: str, old: str, new: Path) -> str:
+    """A snippet with a path of the page replaced by one of this machine; it has to stand there."""
+    assert old in text, f"docs/postfix.md: {old} does not stand in\n{text}"
+    return text.replace(old, str(new))
+
+
 def _blocks(section: str) -> dict[str, str]:
     parts = _SECTION.split(PAGE.read_text())
     body = dict(zip(parts[1::2], parts[2::2], strict=True))[section]
