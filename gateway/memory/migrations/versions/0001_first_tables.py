@@ -8,6 +8,16 @@ down_revision = None
 
 
 def upgrade() -> None:
+    for make in (_contacts, _touches, _held, _answers, _digests, _deliveries):
+        make()
+
+
+def downgrade() -> None:
+    for table in ("deliveries", "digests", "answers", "held", "touches", "contacts"):
+        op.drop_table(table)
+
+
+def _contacts() -> None:
     op.create_table(
         "contacts",
         sa.Column("address", sa.Text, primary_key=True, nullable=False),
@@ -16,6 +26,9 @@ def upgrade() -> None:
         sa.Column("source", sa.Text, nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
     )
+
+
+def _touches() -> None:
     op.create_table(
         "touches",
         sa.Column("id", sa.Integer, primary_key=True, nullable=False),
@@ -32,6 +45,9 @@ def upgrade() -> None:
     op.create_index("touches_held", "touches", ["held_id"])
     op.create_index("touches_pair", "touches", ["sender", "recipient"])
     op.create_index("touches_once", "touches", ["mail_id", "sender", "recipient"], unique=True)
+
+
+def _held() -> None:
     op.create_table(
         "held",
         sa.Column("id", sa.Text, primary_key=True, nullable=False),
@@ -58,6 +74,9 @@ def upgrade() -> None:
     )
     op.create_index("held_folder", "held", ["state", "recipient_key", "received_at", "id"])
     op.create_index("held_received", "held", ["received_at"])
+
+
+def _answers() -> None:
     op.create_table(
         "answers",
         sa.Column("id", sa.Text, primary_key=True, nullable=False),
@@ -91,12 +110,18 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("message_id != '' AND state != 'withheld'"),
     )
+
+
+def _digests() -> None:
     op.create_table(
         "digests",
         sa.Column("recipient", sa.Text, primary_key=True, nullable=False),
         sa.Column("until", sa.DateTime, primary_key=True, nullable=False),
         sa.Column("items", sa.Integer, nullable=False),
     )
+
+
+def _deliveries() -> None:
     op.create_table(
         "deliveries",
         sa.Column("sha256", sa.Text, primary_key=True, nullable=False),
@@ -104,8 +129,3 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime, nullable=False),
     )
     op.create_index("deliveries_at", "deliveries", ["at"])
-
-
-def downgrade() -> None:
-    for table in ("deliveries", "digests", "answers", "held", "touches", "contacts"):
-        op.drop_table(table)
