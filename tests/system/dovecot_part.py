@@ -37,13 +37,15 @@ service imap-login {{
 
 class Dovecot:
     """A running server. Use `start`, then `stop`. With `imap`, it speaks IMAP as well, and shows
-    each user what the gateway holds below `quarantine`, as the page has it."""
+    each user what the gateway holds below `quarantine`, as the page has it. At `auth_socket` it
+    tells Postfix who may send."""
 
-    def __init__(self, *, imap: bool = False) -> None:
+    def __init__(self, *, imap: bool = False, auth_socket: Path | None = None) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="rc-dovecot-"))
         self.quarantine = self.home / "quarantine"
         self.port = free_port()
         self.imap_port = free_port() if imap else 0
+        self.auth_socket = auth_socket
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -129,12 +131,18 @@ class Dovecot:
                 "first_valid_gid = 1",
                 *_unprivileged(),
                 *(self._imap() if self.imap_port else ()),
+                self._auth() if self.auth_socket else "",
                 f"passdb {{\n driver = passwd-file\n args = {users}\n}}",
                 f"userdb {{\n driver = passwd-file\n args = {users}",
                 f" default_fields = uid={uid} gid={gid} home={self.home}/mail/%n\n}}",
                 "",
             ]
         )
+
+    def _auth(self) -> str:
+        assert self.auth_socket
+        text = snippet("Submission", "local.conf")
+        return with_path(text, "/var/spool/postfix/private/auth", self.auth_socket)
 
     def _imap(self) -> list[str]:
         section, acl = "Held mail in the mail client", self.home / "raincheck.acl"

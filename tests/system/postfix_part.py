@@ -40,6 +40,7 @@ discard   unix  -  -  n  -    -  discard
 lmtp      unix  -  -  n  -    -  lmtp
 anvil     unix  -  -  n  -    1  anvil
 scache    unix  -  -  n  -    1  scache
+tlsmgr    unix  -  -  n  1000? 1  tlsmgr
 postlog   unix-dgram n - n -  1  postlogd
 """
 MAIN = """\
@@ -76,12 +77,18 @@ SECTIONS = {"after-queue": "After the queue", "before-mailbox": "Before the mail
 
 class Postfix:
     """A running Postfix. `port` is its front; it hands mail to `raincheck_port`, where nothing
-    need listen yet; `way_back` takes it again in the first layout, and answers in both."""
+    need listen yet; `way_back` takes it again in the first layout, and answers in both. With a
+    certificate (a PEM file with its key) users may send through `submission`; they sign in at
+    `auth_socket`, where Dovecot has to listen."""
 
-    def __init__(self, layout: str, *, lmtp_port: int, relayhost: int) -> None:
+    def __init__(
+        self, layout: str, *, lmtp_port: int, relayhost: int, certificate: Path | None = None
+    ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="rc-postfix-"))
         self.layout, self.lmtp_port, self.relayhost = layout, lmtp_port, relayhost
         self.port, self.raincheck_port, self.way_back = free_port(), free_port(), free_port()
+        self.submission, self.certificate = free_port(), certificate
+        self.auth_socket = self.home / "queue" / "private" / "auth"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -156,9 +163,10 @@ class Postfix:
             if self.layout == "after-queue"
             else {"_2525": self.raincheck_port}
         )
-        return MAIN.format(home=self.home, relayhost=self.relayhost) + snippet(
-            SECTIONS[self.layout], "main.cf", **numbers
-        )
+        text = MAIN.format(home=self.home, relayhost=self.relayhost)
+        if self.certificate:
+            text += f"smtpd_tls_chain_files = {self.certificate}\n"
+        return text + snippet(SECTIONS[self.layout], "main.cf", **numbers)
 
     def _master(self) -> str:
         numbers = {"_10026": self.way_back}
@@ -167,7 +175,13 @@ class Postfix:
         text = snippet(SECTIONS[self.layout], "master.cf", **numbers)
         text, count = re.subn(r"(?m)^smtp +inet", f"127.0.0.1:{self.port} inet", text)
         assert count == 1, "docs/postfix.md must replace the smtp inet entry of master.cf"
-        return DAEMONS + text
+        return DAEMONS + text + (self._submission() if self.certificate else "")
+
+    def _submission(self) -> str:
+        text = snippet("Submission", "master.cf")
+        text, count = re.subn(r"(?m)^submission inet", f"127.0.0.1:{self.submission} inet", text)
+        assert count == 1, "docs/postfix.md must have a submission entry for master.cf"
+        return text
 
     def _command(self, name: str) -> None:
         subprocess.run(
