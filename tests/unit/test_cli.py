@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from lab import ANN, BOB, SELLER, Lab, held, mail, running
 
+from classifier.model import MANIFEST_NAME, MODEL_NAME, MODELS
 from gateway.cli import COMMANDS
 from gateway.memory.store import Store
 
@@ -140,6 +142,22 @@ def test_config_check_says_everything_at_once(here: Path) -> None:
     assert done.returncode == 78
     for words in ("not-now.txt", "nmae", "raincheck model train", "/nowhere/cert.pem"):
         assert words in done.stderr
+
+
+@pytest.mark.parametrize("damage", ["flip a bit", "another scikit-learn"])
+def test_serve_refuses_a_model_it_cannot_vouch_for(here: Path, damage: str) -> None:
+    model = here / "model"
+    shutil.copytree(MODELS, model)
+    if damage == "flip a bit":
+        octets = bytearray((model / MODEL_NAME).read_bytes())
+        octets[1000] ^= 1
+        (model / MODEL_NAME).write_bytes(octets)
+    else:
+        manifest = json.loads((model / MANIFEST_NAME).read_text())
+        (model / MANIFEST_NAME).write_text(json.dumps(manifest | {"sklearn": "0.1"}))
+    done = raincheck(here, "serve", RAINCHECK_JUDGE__MODEL=str(model))
+    assert done.returncode == 78
+    assert "raincheck model train" in done.stderr
 
 
 def test_config_show_masks_secrets_and_reads_back(here: Path) -> None:
