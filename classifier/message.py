@@ -130,12 +130,13 @@ def read(raw: bytes, limits: Limits = Limits()) -> Message:  # noqa: B008 - froz
 
 
 _FROM_HEAD = tuple(f.name for f in fields(Head) if f.name not in ("body", "faults"))
-_FROM_BODY = tuple(f.name for f in fields(Body) if f.name != "faults")
+_FROM_BODY = tuple(f.name for f in fields(Body) if f.name not in ("faults", "enclosed"))
 
 
 def _message(reading: _Reading) -> Message:
     head, body = reading.head, reading.body
-    own, quoted, signature = split(body.text)
+    # What is only enclosed are somebody else's words, as a quotation is: a forwarded mail.
+    own, quoted, signature = ("", body.text, "") if body.enclosed else split(body.text)
     return Message(
         parse=_parse(reading),
         faults=tuple(dict.fromkeys(reading.faults)),

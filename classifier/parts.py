@@ -51,6 +51,7 @@ class Body:
     attachments: tuple[Attachment, ...] = ()
     content_types: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    enclosed: bool = False  # the text is that of an attachment or an enclosed message
 
 
 @dataclass(slots=True)
@@ -73,7 +74,8 @@ def read_body(root: Part) -> Body:
     parts = list(root.walk())
     reading = _Reading({id(part): number for number, part in enumerate(parts, 1)})
     text = _text(root, reading, 0).strip("\n")
-    if not text.strip():
+    enclosed = not text.strip()
+    if enclosed:
         text = _at_need(parts, reading)
     if len(text) > _MAX_TEXT:
         text = text[:_MAX_TEXT]
@@ -86,6 +88,7 @@ def read_body(root: Part) -> Body:
         attachments=tuple(reading.attachments),
         content_types=tuple(part.get_content_type() for part in parts),
         faults=tuple(reading.faults),
+        enclosed=enclosed,
     )
 
 

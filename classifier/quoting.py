@@ -62,6 +62,9 @@ _FIELDS = frozenset(
     objet|copie à|enviado|enviado el|fecha|para|asunto|verzonden|aan|onderwerp|inviato|data|a
     oggetto|enviada|assunto|wysłano|data wysłania|do|temat""".replace("\n", "|").split("|")
 )
+_SUBJECT = frozenset(
+    ("subject", "betreff", "objet", "asunto", "onderwerp", "oggetto", "assunto", "temat")
+)
 _ANY_FIELD = _FROM | _FIELDS
 
 
@@ -160,8 +163,10 @@ def _is_header_block(lines: list[str], i: int) -> bool:
     """ "From: … Sent: … To: … Subject: …", one field a line, maybe in bold."""
     if _label(lines[i]) not in _FROM:
         return False
-    below = [_label(line) for line in lines[i + 1 : i + 8]]
-    return len({label for label in below if label in _FIELDS}) >= 2
+    block = [line[:_LOOK] for line in lines[i : i + 8]]
+    found = {label for line in block[1:] if (label := _label(line)) in _FIELDS}
+    # A travel request has "From: London, To: Berlin, Date: 3 May" as well.
+    return len(found) >= 2 and (any("@" in line for line in block) or bool(found & _SUBJECT))
 
 
 def _label(line: str) -> str:

@@ -83,10 +83,13 @@ _LINK_BRACKETS = re.compile(r"<(?:https?|mailto|ftp):[^<>\s]{1,2000}>")
 
 
 def normalise(message: Message) -> str:
-    """The text that is judged; '' when the mail says nothing."""
-    own = message.own_text if message.own_text.strip() else message.quoted
+    """The text that is judged; '' when the mail says nothing.
+
+    Never the quotation: a customer's "Thanks, Jane" above our own offer, or a colleague's forward
+    of somebody's pitch, would be held, and answered, for words that are not theirs.
+    """
     names = name_tokens((*message.from_, *message.to))
-    parts = (subject(message.subject), own[:CAP], message.signature[:SIGNATURE_CAP])
+    parts = (subject(message.subject), message.own_text[:CAP], message.signature[:SIGNATURE_CAP])
     lines = [line for part in parts for line in (*_kept_lines(part), "")]
     return "\n".join(_neutral(_without_name(line), names) for line in lines).strip()[:CAP]
 

@@ -99,8 +99,12 @@ class _Worker:
                 await self.ended()
         except TimeoutError:
             log.error("worker-killed", pid=self.pid)
-            self._process.kill()
-            await self.ended()
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        await self.ended()
 
 
 async def _readable(descriptor: int) -> None:
@@ -122,6 +126,7 @@ class Supervisor:
         self._settings = settings
         self._reload = reload
         self._workers: list[_Worker] = []
+        self._leaving: list[_Worker] = []
         self._stopping = asyncio.Event()
         self._reloads = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -171,7 +176,8 @@ class Supervisor:
         self._stopping.set()
         for sock in sockets:
             sock.close()
-        await asyncio.gather(services.stop(), *(one.stop() for one in self._workers))
+        everyone = [*self._workers, *self._leaving]
+        await asyncio.gather(services.stop(), *(one.stop() for one in everyone))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -188,7 +194,12 @@ class Supervisor:
         services.settings = settings
         log.info("reloaded")
         for one in old:
-            self._background(one.stop(patient=True))
+            self._background(self._let_go(one))
+
+    async def _let_go(self, old: _Worker) -> None:
+        self._leaving.append(old)
+        await old.stop(patient=True)
+        self._leaving.remove(old)
 
     async def _start(self, settings: Settings, sockets: list[socket.socket]) -> list[_Worker]:
         """A worker for each socket; all of them serve, or Refused and none is left. Cancelled
@@ -199,10 +210,11 @@ class Supervisor:
                 started.append(_Worker(settings, sock))  # noqa: PERF401 - stopped if one fails
             await self._unless_stopped(asyncio.gather(*(one.serving() for one in started)))
         except OSError as error:
-            await asyncio.gather(*(one.stop() for one in started))
+            await asyncio.gather(*(one.kill() for one in started))
             raise Refused(f"a worker cannot be started: {error}", os.EX_OSERR) from error
         except BaseException:
-            await asyncio.gather(*(one.stop() for one in started))
+            # They have served nobody yet, so there is nothing to drain.
+            await asyncio.gather(*(one.kill() for one in started))
             raise
         for one in started:
             self._background(self._restart_when_dead(one))
@@ -242,10 +254,14 @@ class Supervisor:
         return None
 
 
+FIXED = (("relay", "listen"), ("relay", "workers"), ("relay", "hostname"), ("state", "url"))
+"""What a reload leaves as it is."""
+
+
 def _with_fixed(old: Settings, new: Settings) -> Settings:
     """The new settings, but for what only a restart can change: the sockets are open, and the
-    outbox and the workers must agree on one database."""
-    for table, key in (("relay", "listen"), ("relay", "workers"), ("state", "url")):
+    outbox and the workers must agree on one database and one name."""
+    for table, key in FIXED:
         was, wanted = (getattr(getattr(one, table), key) for one in (old, new))
         if was != wanted:
             log.warning("restart-needed", table=table, key=key)

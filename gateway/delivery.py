@@ -55,12 +55,6 @@ async def _begin(
     return {one: reply for one, reply in said.items() if not reply.positive}
 
 
-def leaving_out(copies: Copies, served: frozenset[str]) -> Copies:
-    """The same copies without the recipients who have theirs."""
-    rest = {fields: [one for one in to if one not in served] for fields, to in copies.items()}
-    return {fields: recipients for fields, recipients in rest.items() if recipients}
-
-
 def summary(replies: Mapping[str, Reply]) -> Reply:
     """The one reply that SMTP allows for all recipients.
 

@@ -7,7 +7,6 @@ made durable; nothing of it is left behind then.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -83,7 +82,7 @@ class Holding:
             terms=case.verdict.terms,
             path=str(path),
             original_offset=len(prefix),
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=case.sha256,
             mail_options=case.envelope.mail_options,
             author=case.message.author,
         )
@@ -103,7 +102,7 @@ class Holding:
             recipient=mail.recipient,
             rung=decision.answer.rung,
             template=decision.answer.template,
-            message_id=mail.message_id,
+            message_id=case.known_by,
             state="withheld",
             reasons=decision.answer.reasons,
         )

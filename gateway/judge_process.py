@@ -7,6 +7,7 @@ Answers `(True, model id)` when ready, then `(True, (Message, Verdict))` for eac
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -67,4 +68,5 @@ def _send(sink: BinaryIO, value: object) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with contextlib.suppress(BrokenPipeError):  # the worker was stopped while we started
+        main(*sys.argv[1:])

@@ -58,6 +58,12 @@ class Plan:
     def _with(self, disposition: str) -> list[Decision]:
         return [one for one in self.decisions if one.disposition == disposition]
 
+    def without(self, served: frozenset[str]) -> Plan:
+        """The same for the others: these have the mail since an earlier try."""
+        return replace(
+            self, decisions=tuple(one for one in self.decisions if one.recipient not in served)
+        )
+
     def without_holding(self) -> Plan:
         """The same, but what was to be held is delivered and tagged."""
         return replace(
@@ -83,10 +89,12 @@ class Pipeline:
         if fields.hops(content) > MAX_HOPS:
             return ROUTING_LOOP
         content = fields.without_ours(content)
-        plan = await self._plan(envelope, content)
+        digest = hashlib.sha256(content).hexdigest()
+        served = await asyncio.to_thread(self._served, digest, envelope.rcpt_tos)
+        plan = (await self._plan(envelope, content, digest)).without(served)
         plan, held = await self._hold(plan, envelope, content)
         try:
-            reply = await self._deliver(plan, envelope, content, transaction)
+            reply = await self._deliver(plan, envelope, content, transaction, digest)
         except BaseException:  # the client will hear 451 and come again with the whole mail
             await self._settle(plan, held, UNFORESEEN)
             raise
@@ -94,21 +102,21 @@ class Pipeline:
         _report(plan, envelope, reply, len(content))
         return reply
 
-    async def _plan(self, envelope: Envelope, content: bytes) -> Plan:
+    async def _plan(self, envelope: Envelope, content: bytes, digest: str) -> Plan:
         """Judge, recall and decide within the time one mail has; failing that, deliver."""
         try:
             async with asyncio.timeout(self._settings.judge.timeout.total_seconds()):
-                return await self._considered(envelope, content)
+                return await self._considered(envelope, content, digest)
         except Exception as error:  # the failure law names no exceptions
             log.warning("mail-unjudged", id=envelope.id, error=repr(error))
             reasons = ("the mail could not be judged",)
             return Plan(tuple(Decision(one, "deliver", reasons) for one in envelope.rcpt_tos))
 
-    async def _considered(self, envelope: Envelope, content: bytes) -> Plan:
+    async def _considered(self, envelope: Envelope, content: bytes, digest: str) -> Plan:
         message, verdict = await self._judges.judge(content)
         trusted = self._settings.relay.authserv_ids
         authentication = authenticate(message, envelope.mail_from, trusted)
-        case = Case(envelope, message, verdict, self._settings, authentication)
+        case = Case(envelope, message, verdict, self._settings, authentication, digest)
         return Plan(await asyncio.to_thread(self._decisions, case), case)
 
     def _decisions(self, case: Case) -> tuple[Decision, ...]:
@@ -135,13 +143,16 @@ class Pipeline:
             return plan.without_holding(), []
 
     async def _deliver(
-        self, plan: Plan, envelope: Envelope, content: bytes, transaction: Transaction
+        self,
+        plan: Plan,
+        envelope: Envelope,
+        content: bytes,
+        transaction: Transaction,
+        digest: str,
     ) -> Reply:
         """SMTP has one reply for all recipients, so a mail that only some got must come again:
         who got it is remembered, and they do not get it twice."""
-        digest = hashlib.sha256(content).hexdigest()
-        served = await asyncio.to_thread(self._served, digest, envelope.rcpt_tos)
-        copies = delivery.leaving_out(self._copies(plan, envelope), served)
+        copies = self._copies(plan, envelope)
         replies = await delivery.hand_over(transaction, envelope, copies, content)
         reply = delivery.summary(replies)
         accepted = [recipient for recipient, said in replies.items() if said.positive]
@@ -185,10 +196,9 @@ class Pipeline:
 
 def recall(store: Store, case: Case, recipient: str) -> Memory:
     """What is remembered of the sender of this mail, for one recipient."""
-    message = case.message
     shadow = case.settings.profile(recipient).answers.mode == "shadow"
     return store.recall(
-        case.envelope.mail_from, recipient, message.message_id, message.author, shadow=shadow
+        case.envelope.mail_from, recipient, case.known_by, case.message.author, shadow=shadow
     )
 
 

@@ -28,6 +28,13 @@ class Case:
     verdict: Verdict
     settings: Settings
     authentication: Authentication = field(default_factory=Authentication)
+    sha256: str = ""  # of the octets as received
+
+    @property
+    def known_by(self) -> str:
+        """What a second delivery of this mail is recognised by: its Message-ID, or its octets
+        where that is missing, malformed or repeated."""
+        return self.message.message_id or f"sha256:{self.sha256}"
 
 
 def decide(case: Case, recipient: str, memory: Memory) -> Decision:
@@ -52,7 +59,19 @@ def _disposition(
         return "quarantine", (memory.standing_why or "you blocked this sender",)
     if memory.standing is not None:
         return "deliver", (memory.standing_why or "you know this sender",)
-    return _by_score(case.verdict.score, thresholds)
+    disposition, reasons = _by_score(case.verdict.score, thresholds)
+    if disposition == "quarantine" and _answers_us(case):
+        # Somebody we wrote to may well use a seller's words: "please send me your price list".
+        return "tag", ("it answers a mail of yours, so it is not held", *reasons)
+    return disposition, reasons
+
+
+def _answers_us(case: Case) -> bool:
+    """Whether the mail names a Message-ID of our domains as the one it replies to. Anybody can
+    write that; whoever does is delivered, and not answered."""
+    named = (*case.message.in_reply_to, *case.message.references)
+    domains = {name.rstrip(">").rpartition("@")[2].lower() for name in named}
+    return not domains.isdisjoint(case.settings.relay.domains)
 
 
 def _by_score(score: float, thresholds: Thresholds) -> tuple[Disposition, tuple[str, ...]]:

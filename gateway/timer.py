@@ -29,7 +29,7 @@ def last_due(settings: DigestSettings, now: datetime) -> datetime:
     """The latest moment up to `now` at which a digest was due; aware, UTC."""
     local = now.astimezone(settings.zone)
     due = datetime.combine(local.date(), settings.at, tzinfo=settings.zone)
-    if due > local:
+    if due.astimezone(UTC) > now:  # in UTC: one zone's times are compared by the clock on the wall
         due = datetime.combine(local.date() - timedelta(days=1), settings.at, settings.zone)
     return due.astimezone(UTC)
 
@@ -80,6 +80,7 @@ class DigestTimer:
         self, settings: Settings, next_hop: NextHop, recipient: str, now: datetime
     ) -> bool:
         """Whatever goes wrong with one recipient's digest, the others get theirs."""
+        hour = _hour(settings.profile(recipient).digest, now)
         try:
             since = await asyncio.to_thread(self._store.last_digest, recipient)
             built = await asyncio.to_thread(digest.build, settings, self._store, recipient, since)
@@ -89,9 +90,13 @@ class DigestTimer:
             if not reply.transient:
                 # Taken, or refused for good. Remembered here as well, so that a database that
                 # cannot be written does not send the same digest again and again.
-                self._done[recipient] = _hour(settings.profile(recipient).digest, now)
+                self._done[recipient] = hour
             if reply.positive:
                 await asyncio.to_thread(digest.record, self._store, built, now)
+        except digest.InDoubt as error:  # not again today; tomorrow's shows the same mails
+            self._done[recipient] = hour
+            log.warning("digest-in-doubt", recipient=recipient, error=str(error))
+            return False
         except Exception as error:
             log.warning("digest-failed", recipient=recipient, error=repr(error))
             return False

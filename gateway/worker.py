@@ -7,6 +7,7 @@ on SIGTERM after a drain, and at once when the supervisor is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import signal
 import socket
@@ -39,7 +40,7 @@ def main(settings: Settings, sock: socket.socket, ready: Connection) -> None:
     try:
         asyncio.run(_serve(settings, sock, ready))
     except (JudgeFailed, StoreError, tls.TlsError, OSError) as error:
-        ready.send(str(error))
+        _tell(ready, str(error))
 
 
 async def _serve(settings: Settings, sock: socket.socket, ready: Connection) -> None:
@@ -56,14 +57,21 @@ async def _serve(settings: Settings, sock: socket.socket, ready: Connection) -> 
     )
     try:
         await judges.start()
+        if stop.is_set():
+            return
         await relay.serve(sock)
-        ready.send(None)
+        _tell(ready, None)
         await stop.wait()
         await relay.drain(DRAIN_SECONDS, patient=stop.patient)
     finally:
         await judges.close()
         await next_hop.close()
         store.close()
+
+
+def _tell(ready: Connection, refusal: str | None) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the supervisor no longer waits for us
+        ready.send(refusal)
 
 
 class _Stop(asyncio.Event):

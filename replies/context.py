@@ -91,15 +91,33 @@ def clean_subject(subject: str) -> str:
     return clean(text[prefix.end() :] if prefix else text, MAX_SUBJECT)
 
 
+_NO_NAMES = frozenset(
+    """
+    mr mrs ms miss mx dr prof sir herr frau fr mme mlle m sr sra srta sig dhr mevr pan pani dear
+    sales support info team office contact kontakt marketing vertrieb verkauf kundenservice service
+    customer client seo web admin hello hi mail email news newsletter the your our business company
+    accounts accounting account billing success growth partner partners press media events hr jobs
+    career careers recruiting recruitment it help desk group agency studio digital shop store online
+    official manager director head ltd gmbh inc llc no reply noreply
+    """.split()  # noqa: SIM905 - a list of ninety quoted words reads worse
+)
+
+
 def first_name(mailbox: Mailbox) -> str:
     """Their first name, when the address confirms the display name; else ''.
 
-    Greeting "Acme" or "Sales" by first name is worse than no name at all, so a name of two or
-    three words counts only if the local part holds the first word, or its initial and the last.
+    Greeting "Acme", "Sales" or "Mr" by first name is worse than no name at all. So a name of two
+    or three words counts only if it is written like one, none of its words is a title or a role,
+    the domain does not begin with it, and the local part holds the first word, or its initial and
+    the last.
     """
     words = clean(mailbox.name, MAX_NAME).split()
     local = _plain(mailbox.address.rpartition("@")[0])
     if not 2 <= len(words) <= 3 or not _FIRST_NAME.fullmatch(words[0]) or len(words[0]) < 2:
+        return ""
+    if not words[0].istitle() or any(_plain(word) in _NO_NAMES for word in words):
+        return ""
+    if _plain(mailbox.domain).startswith(_plain(words[0])):
         return ""
     first, last = _plain(words[0]), _plain(words[-1])
     confirmed = local.startswith(first) or _initial_and_last(first, last, local)

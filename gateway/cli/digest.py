@@ -110,6 +110,8 @@ async def _send(settings: Settings, store: Store, built: list[Digest]) -> None:
                 refused.append(one.recipient)
     except NextHopDown as error:
         raise Failure(f"the next hop cannot be reached: {error}", os.EX_TEMPFAIL) from error
+    except digests.InDoubt as error:
+        raise Failure(f"the next hop may or may not have it: {error}", os.EX_TEMPFAIL) from error
     finally:
         await next_hop.close()
     if refused:

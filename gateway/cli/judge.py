@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import sys
@@ -131,19 +132,21 @@ class Judging:
     def line(self, source: Source, assumed: Assumed) -> dict[str, Any]:
         """The line of `judge --json` for one mail. What fails is said in its `error`."""
         try:
-            message = read(source.read(), self._limits)
-            case, decision = self._decided(message, assumed)
+            content = source.read()
+            message = read(content, self._limits)
+            digest = hashlib.sha256(content).hexdigest()
+            case, decision = self._decided(message, assumed, digest)
         except Exception as error:  # one bad file must not cost the rest their lines
             return _line(source, Message(parse="failed")) | {"error": str(error) or repr(error)}
         return _line(source, message) | _judged(case, decision)
 
-    def _decided(self, message: Message, assumed: Assumed) -> tuple[Case, Decision]:
+    def _decided(self, message: Message, assumed: Assumed, digest: str) -> tuple[Case, Decision]:
         envelope = self._envelope(message, assumed)
         (recipient,) = envelope.rcpt_tos
         trusted_ids = self._settings.relay.authserv_ids if assumed.trusted_client else ()
         authentication = authenticate(message, envelope.mail_from, trusted_ids)
         verdict = self._model.judge(message)
-        case = Case(envelope, message, verdict, self._settings, authentication)
+        case = Case(envelope, message, verdict, self._settings, authentication, digest)
         memory = Memory()
         if self._store:
             memory = recall(self._store, case, recipient)

@@ -7,7 +7,10 @@ import email
 from pathlib import Path
 from typing import Any
 
-from lab import ANN, BOB, SELLER, mail, running
+from lab import ANN, BOB, SELLER, ScoreField, mail, running
+
+from classifier.message import Message
+from classifier.verdict import Verdict
 
 LENIENT = {"match": BOB, "thresholds": {"tag": 0.99, "quarantine": 1, "answer": 1}}
 AUTHENTICATED = "Authentication-Results: mx.example.com; dmarc=pass header.from=growth.example\r\n"
@@ -221,3 +224,40 @@ async def test_nor_when_it_comes_again_for_one_of_them_alone(tmp_path: Path) -> 
         code, refused = await lab.send(mail(0.6), ANN, BOB)
         assert (code, list(refused)) == (250, [BOB])
         assert [to for _, to, _ in lab.hop.mails] == [[ANN]]
+
+
+async def test_without_a_message_id_a_mail_is_known_by_its_octets(tmp_path: Path) -> None:
+    async with running(tmp_path, **LIVE) as lab:
+        pitch = mail(0.97, to=f"{ANN}, {BOB}", extra=AUTHENTICATED)
+        pitch = pitch.replace(b"Message-ID: <1@growth.example>\r\n", b"")
+        for recipient in (ANN, BOB):
+            await lab.send(pitch, recipient)
+        answers = [(answer.state, answer.reasons) for answer in lab.store.answers()]
+        assert answers == [("planned", ()), ("withheld", ("answered-before",))]
+
+
+class Unsure(ScoreField):
+    """Cannot judge the first mail it sees."""
+
+    seen = 0
+
+    async def judge(self, content: bytes) -> tuple[Message, Verdict]:
+        self.seen += 1
+        if self.seen == 1:
+            raise TimeoutError
+        return await super().judge(content)
+
+
+async def test_whoever_has_the_mail_already_is_neither_held_for_nor_answered(
+    tmp_path: Path,
+) -> None:
+    """The first try could not judge the mail and reached one of two recipients."""
+    other = {"next_hop": {"kind": "maildir", "path": str(tmp_path / "mail")}}
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / BOB).write_text("a file where Bob's folder should be")
+    async with running(tmp_path, Unsure(), **LIVE | other) as lab:
+        pitch = mail(0.97, to=f"{ANN}, {BOB}", extra=AUTHENTICATED)
+        assert await lab.send(pitch, ANN, BOB) == (451, {})
+        assert await lab.send(pitch, ANN, BOB) == (250, {})
+        assert len(list((tmp_path / "mail" / ANN / "new").iterdir())) == 1
+        assert [held.recipient for held in lab.store.held()] == [BOB]

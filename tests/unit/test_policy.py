@@ -27,6 +27,8 @@ def decision(
     parse: str = "ok",
     hops: int = 1,
     thresholds: dict[str, float] | None = None,
+    in_reply_to: tuple[str, ...] = (),
+    references: tuple[str, ...] = (),
 ) -> Decision:
     settings = Settings.model_validate(
         {"thresholds": thresholds or {}, "recipients": [{"match": ANN, "name": "Ann"}]}
@@ -37,7 +39,10 @@ def decision(
         headers=(Header("From", sender, sender),),
         from_=(Mailbox("Brad", sender),),
         to=(Mailbox("", ANN),),
+        message_id="<1@growth.example>",
         hops=hops,
+        in_reply_to=in_reply_to,
+        references=references,
     )
     verdict = Verdict("pitch", score, dict.fromkeys(LABELS, 0.25), "m")
     return decide(Case(envelope, message, verdict, settings), ANN, memory)
@@ -57,6 +62,26 @@ def decision(
 def test_the_score_decides(score: float, disposition: str, reason: str) -> None:
     found = decision(score)
     assert (found.disposition, found.reasons) == (disposition, (reason,))
+
+
+@pytest.mark.parametrize(
+    ("named", "disposition"),
+    [
+        ({"in_reply_to": ("<1@Example.com>",)}, "tag"),
+        ({"references": ("<0@growth.example>", "<1@example.com>")}, "tag"),
+        ({"in_reply_to": ("<1@growth.example>",)}, "quarantine"),
+        ({"in_reply_to": ("<1@notexample.com>",)}, "quarantine"),
+        # Our own answers carry the gateway's name: who pushes on after one is still held.
+        ({"in_reply_to": ("<1-answer@gateway.example.com>",)}, "quarantine"),
+    ],
+)
+def test_a_reply_to_a_mail_of_ours_is_not_held(
+    named: dict[str, tuple[str, ...]], disposition: str
+) -> None:
+    found = decision(0.99, **named)
+    assert found.disposition == disposition
+    assert ("not-held" in found.answer.reasons) is (disposition == "tag")
+    assert decision(0.1, **named).disposition == "deliver"
 
 
 def test_thresholds_are_the_recipients_own() -> None:

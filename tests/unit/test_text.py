@@ -106,8 +106,8 @@ def test_the_signature_is_seen_but_not_the_quotation() -> None:
     assert "Buy" not in said
 
 
-def test_a_mail_that_only_quotes_is_read_by_its_quotation() -> None:
-    assert text("  \n", quoted="> Buy now") == "> Buy now"
+def test_a_mail_that_only_quotes_says_nothing_of_its_own() -> None:
+    assert text("  \n", quoted="> Buy now") == ""
 
 
 def test_an_empty_mail_gives_an_empty_text() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from asyncio import StreamReader, StreamWriter
 from datetime import UTC, datetime, time, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -31,6 +33,12 @@ BERLIN = Digest(at=time(8), timezone="Europe/Berlin")
 )
 def test_due_once_a_day_in_the_zone(now: str, due: str) -> None:
     assert last_due(BERLIN, datetime.fromisoformat(now)) == datetime.fromisoformat(due)
+
+
+def test_an_hour_that_the_clocks_skip_is_not_due_before_its_time() -> None:
+    early = Digest(at=time(2, 30), timezone="Europe/Berlin")
+    now = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)  # 03:00 there, an hour after 01:59
+    assert last_due(early, now) <= now
 
 
 async def sent(lab: Lab, now: datetime) -> list[EmailMessage]:
@@ -131,6 +139,35 @@ async def test_a_database_that_cannot_be_written_does_not_repeat_the_digest(
         for _ in range(3):
             await timer.send_due(tomorrow(lab))
         assert len(lab.hop.mails) == 1
+
+
+async def test_a_digest_whose_reply_was_lost_is_not_repeated(tmp_path: Path) -> None:
+    taken = 0
+
+    async def takes_and_hangs_up(reader: StreamReader, writer: StreamWriter) -> None:
+        nonlocal taken
+        writer.write(b"220 hop\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"DATA"):
+                writer.write(b"354 go\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+                taken += 1
+                break
+            writer.write(b"250 ok\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(takes_and_hangs_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with running(tmp_path) as lab:
+        await lab.send(mail(0.99))
+        hop = NextHop(kind="smtp", address=Endpoint("127.0.0.1", port))
+        settings = lab.settings.model_copy(update={"next_hop": hop})
+        timer = DigestTimer(lambda: settings, lab.store)
+        for _ in range(3):
+            assert await timer.send_due(tomorrow(lab)) == 0
+    server.close()
+    await server.wait_closed()
+    assert taken == 1
 
 
 def store_held(lab: Lab, number: int, recipient: str) -> None:
