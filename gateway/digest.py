@@ -20,7 +20,8 @@ from config.settings import Settings
 from gateway.memory.rows import Answer, HeldMail
 from gateway.memory.store import Store
 from gateway.plain import printable
-from gateway.relay.nexthop import NextHop, NextHopDown, Transaction
+from gateway.relay import nexthop
+from gateway.relay.nexthop import NextHop
 from gateway.relay.responses import Reply
 from replies.courtesy import explain
 
@@ -163,31 +164,13 @@ def _to(recipient: str) -> Address | str:
         return "undisclosed-recipients:;"
 
 
-class InDoubt(Exception):
-    """The connection broke when the next hop may have had the whole digest."""
-
-
 async def hand_over(settings: Settings, next_hop: NextHop, digest: Digest, now: datetime) -> Reply:
     """Give the digest to the next hop; its last word. Raises NextHopDown when it has nothing,
     InDoubt when it may have it."""
     content = mail(digest, settings.relay.hostname, now).as_bytes()
     options = () if digest.recipient.isascii() else ("SMTPUTF8",)
-    transaction = await next_hop.begin()
-    try:
-        # Null sender: a digest that cannot be delivered must not make a bounce.
-        reply = await transaction.mail("", options)
-        if reply.positive:
-            reply = await transaction.rcpt(digest.recipient)
-        return await _data(transaction, digest, content) if reply.positive else reply
-    finally:
-        await transaction.close()
-
-
-async def _data(transaction: Transaction, digest: Digest, content: bytes) -> Reply:
-    try:
-        return (await transaction.data(content))[digest.recipient]
-    except NextHopDown as error:
-        raise InDoubt(str(error)) from error
+    # Null sender: a digest that cannot be delivered must not make a bounce.
+    return await nexthop.hand_over(next_hop, "", options, digest.recipient, content)
 
 
 def record(store: Store, digest: Digest, now: datetime) -> None:

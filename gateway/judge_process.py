@@ -36,6 +36,7 @@ def main(path: str, octets: str, seconds: str) -> None:
         judge = model.load(Path(path) if path else None)
     except model.ModelError as error:
         return _send(sink, (False, str(error)))
+    judge.warm()
     _send(sink, (True, judge.id))
     while (content := _receive(source)) is not None:
         # Nobody handles SIGPROF, so the kernel ends us wherever we spin, even without a worker.

@@ -18,7 +18,7 @@ from config.settings import Settings
 from gateway import digest
 from gateway.memory.store import Store, StoreError
 from gateway.relay.client import open_next_hop
-from gateway.relay.nexthop import NextHop
+from gateway.relay.nexthop import InDoubt, NextHop
 
 log = structlog.get_logger()
 
@@ -93,7 +93,7 @@ class DigestTimer:
                 self._done[recipient] = hour
             if reply.positive:
                 await asyncio.to_thread(digest.record, self._store, built, now)
-        except digest.InDoubt as error:  # not again today; tomorrow's shows the same mails
+        except InDoubt as error:  # not again today; tomorrow's shows the same mails
             self._done[recipient] = hour
             log.warning("digest-in-doubt", recipient=recipient, error=str(error))
             return False

@@ -15,7 +15,7 @@ from gateway.cli import Failure
 from gateway.cli.common import Since, config_option, next_hop_of, opened, settings_from
 from gateway.digest import Digest
 from gateway.memory.store import Store
-from gateway.relay.nexthop import NextHopDown
+from gateway.relay.nexthop import InDoubt, NextHopDown
 
 
 @click.command()
@@ -110,7 +110,7 @@ async def _send(settings: Settings, store: Store, built: list[Digest]) -> None:
                 refused.append(one.recipient)
     except NextHopDown as error:
         raise Failure(f"the next hop cannot be reached: {error}", os.EX_TEMPFAIL) from error
-    except digests.InDoubt as error:
+    except InDoubt as error:
         raise Failure(f"the next hop may or may not have it: {error}", os.EX_TEMPFAIL) from error
     finally:
         await next_hop.close()

@@ -28,6 +28,7 @@ from aiosmtplib.errors import (
 
 from config.settings import Answers
 from gateway.memory.rows import Answer
+from gateway.plain import printable
 from replies.fields import is_plain_address
 
 COMMAND_SECONDS = 60.0
@@ -192,7 +193,7 @@ def _words(fault: Exception) -> str:
 
 def _clean(text: str) -> str:
     """What a server said, fit for a database row and a terminal."""
-    return "".join(char if char.isprintable() else " " for char in text)[:200]
+    return printable(text)[:200]
 
 
 async def _leave(client: SMTP) -> None:

@@ -24,7 +24,7 @@ from gateway.memory.rows import HeldMail
 from gateway.memory.store import Store
 from gateway.quarantine.folder import MaildirFolder
 from gateway.relay import fields
-from gateway.relay.nexthop import NextHop, NextHopDown, Transaction
+from gateway.relay.nexthop import InDoubt, NextHop, NextHopDown, hand_over
 from gateway.relay.responses import NEXT_HOP_DOWN, Reply
 
 log = structlog.get_logger()
@@ -57,10 +57,6 @@ class ReleaseResult:
 
 class _Damaged(Exception):
     """The file is gone or is not what was held."""
-
-
-class _InDoubt(Exception):
-    """The connection broke when the next hop may have had the whole content."""
 
 
 async def release(
@@ -108,14 +104,16 @@ async def _attempt(
     """One hand-over; `left` says how it leaves the mail when the next hop does not take it."""
     try:
         content = await asyncio.to_thread(_content, folder, mail)
-        reply = await _hand_over(next_hop, mail, content)
+        reply = await hand_over(
+            next_hop, mail.mail_from, mail.mail_options, mail.recipient, content
+        )
     except _Damaged as error:
         detail = f"nothing was sent: {error}"
         return ReleaseResult("damaged", mail.id, detail, mail)
     except NextHopDown as error:
         detail = f"the next hop cannot be reached ({error}); {left}"
         return ReleaseResult("unreachable", mail.id, detail, mail, NEXT_HOP_DOWN)
-    except _InDoubt as error:
+    except InDoubt as error:
         detail = (
             f"the connection broke while the next hop took it ({error}); look into "
             f"{mail.recipient}'s mailbox, and if it is not there release it with --again"
@@ -137,29 +135,6 @@ def _content(folder: MaildirFolder, mail: HeldMail) -> bytes:
     if hashlib.sha256(original).hexdigest() != mail.sha256:
         raise _Damaged(f"{mail.path} was changed after it was held")
     return fields.without_ours(ours) + fields.x_raincheck("released", mail.id) + original
-
-
-async def _hand_over(next_hop: NextHop, mail: HeldMail, content: bytes) -> Reply:
-    """The next hop's last word on this mail. Raises NextHopDown when it has nothing."""
-    transaction = await next_hop.begin()
-    try:
-        reply = await transaction.mail(mail.mail_from, mail.mail_options)
-        if reply.positive:
-            reply = await transaction.rcpt(mail.recipient)
-        if reply.positive:
-            reply = await _data(transaction, mail.recipient, content)
-        return reply
-    finally:
-        await transaction.close()
-
-
-async def _data(transaction: Transaction, recipient: str, content: bytes) -> Reply:
-    try:
-        replies = await transaction.data(content)
-    except NextHopDown as error:
-        # It may have broken off before the final dot or after it, when only the reply was lost.
-        raise _InDoubt(str(error)) from error
-    return replies[recipient]
 
 
 def _finish(store: Store, folder: MaildirFolder, mail: HeldMail) -> None:

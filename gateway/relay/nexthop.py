@@ -18,6 +18,10 @@ class NextHopDown(Exception):
     client's; answer 451 and keep nothing."""
 
 
+class InDoubt(Exception):
+    """The connection broke when the next hop may have had the whole mail."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What the next hop offered in EHLO or LHLO."""
@@ -60,3 +64,26 @@ class NextHop(Protocol):
 
     async def close(self) -> None:
         """Drop every idle connection."""
+
+
+async def hand_over(
+    next_hop: NextHop, sender: str, options: Sequence[str], recipient: str, content: bytes
+) -> Reply:
+    """One mail of our own accord, to one recipient; the next hop's last word on it. Raises
+    NextHopDown when it has nothing, InDoubt when it may have the mail."""
+    transaction = await next_hop.begin()
+    try:
+        reply = await transaction.mail(sender, options)
+        if reply.positive:
+            reply = await transaction.rcpt(recipient)
+        return await _data(transaction, recipient, content) if reply.positive else reply
+    finally:
+        await transaction.close()
+
+
+async def _data(transaction: Transaction, recipient: str, content: bytes) -> Reply:
+    try:
+        return (await transaction.data(content))[recipient]
+    except NextHopDown as error:
+        # It may have broken off before the final dot or after it, when only the reply was lost.
+        raise InDoubt(str(error)) from error
