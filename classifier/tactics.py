@@ -1,23 +1,29 @@
 """The sales manoeuvres in a mail, each with the words it was recognised by.
 
-The phrases stand in `tactics/<language>.toml`; nothing but the list of names below is code.
-`find(message)` looks at the subject and the sender's own text, one pass over the first `CAP`
-characters, and never raises. A broken phrase file raises `TacticsError`, which names the place.
+The phrases stand in `tactics/<language>.toml`, all languages at once: a mail mixes them, and a
+phrase of one hardly ever stands in another. Code are only the names, the merge fields and the
+false `Re:`. `find(message)` looks at the subject and at the first `CAP` characters of the
+sender's own text and never raises. A broken phrase file raises `TacticsError`, which names the
+place and the way out.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from classifier import phrase_files
 from classifier.message import Message
+from classifier.phrase_files import Language, PhraseError
+from classifier.phrases import TOKEN, Found, Table, fold, search, table, tokens
 from classifier.text import CAP
 from classifier.verdict import Tactic
+
+TacticsError = PhraseError
 
 NAMES = (
     "assumptive-close",
@@ -33,83 +39,69 @@ NAMES = (
     "qualifying-questions",
     "calendar-push",
     "bait-offer",
+    "persistence-after-no",
+    "mass-merge",
 )
-PHRASES = Path(__file__).parent / "tactics"
+FOLDER = Path(__file__).parent / "tactics"
 QUOTE = 120
-GAP = 5
-"""Words that `...` in a phrase may stand for, at most."""
+SURE = 3
+"""Common words of one language that tell a mail to be in it."""
 
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
-_REPLY = re.compile(r"\s*re\s?:", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.!?\n]")
+REPLY = re.compile(r"\s*(?:re|aw|antw|rv|odp|rif|sv)\s?:", re.IGNORECASE)
+_FIELD = re.compile(
+    r"(?:\{\{?|\[|%%?|<<?|\*\|)\s?((?:[^\W\d_][\w .-]{1,30})?"
+    r"(?:nam[en]|nom|prenom|nombre|nome|naam|imie|nazwisko|company|firma?|bedrijf|empresa|azienda"
+    r"|entreprise|industry|branche|sector|settore|setor|branza|city|stadt)\w{0,12})"
+    r"\s?(?:\}\}?|\]|%%?|>>?|\|\*)",
+    re.IGNORECASE,
+)
+"""A merge field that nobody filled in: {{first_name}}, [Nachname], %FIRMA%, *|NOMBRE|*."""
+_SENTENCE_END = re.compile(r"[.!?](?=\s|\Z)|\n")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 
 
-class TacticsError(Exception):
-    """A phrase file that cannot be used: names the file, the entry and what is wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class Phrase:
-    """A tactic's phrase: for each place the words that fit there; None is a gap."""
-
-    tactic: str
-    places: tuple[frozenset[str] | None, ...]
-
-
-class _Word(NamedTuple):
-    text: str
-    start: int
-    end: int
-
-
-def find(message: Message) -> tuple[Tactic, ...]:
-    """Each tactic at most once, in the order in which they appear in the mail."""
+def find(message: Message, pitch: bool = False) -> tuple[Tactic, ...]:
+    """Each tactic at most once, in the order in which they appear in the mail. `pitch` tells that
+    the mail is judged one: then phrases count that a customer or a colleague writes as well."""
+    answers = bool(message.references or message.in_reply_to)
     subject, own = message.subject[:1000], message.own_text[:CAP]
-    found = dict(_in_text(subject)) if not _answers(message) else {}
-    if _fakes_thread(message):
+    texts = [_Text(text, fold(text)) for text in (subject, own)]
+    words = [tokens(text.folded) for text in texts]
+    spoken = _spoken(frozenset(chain(*words)), pitch)
+    # In a thread the subject may be the recipient's own words.
+    found = {} if answers else _in_text(texts[0], words[0], spoken)
+    # Not every client keeps the thread: a `Re:` alone is no reason to suspect anybody.
+    if pitch and not answers and REPLY.match(subject):
         found = {"fake-thread": _clean(subject)} | found
-    for name, quote in _in_text(own):
-        found.setdefault(name, quote)
+    for name, quote in _in_text(texts[1], words[1], spoken).items():
+        if not (answers and name == "fake-thread"):
+            found.setdefault(name, quote)
     return tuple(Tactic(name, quote) for name, quote in found.items())
 
 
-def _answers(message: Message) -> bool:
-    """Whether the mail stands in a thread: its subject may then be the recipient's own words."""
-    return bool(message.references or message.in_reply_to)
+class _Text(NamedTuple):
+    written: str
+    folded: str
 
 
-def _fakes_thread(message: Message) -> bool:
-    return bool(_REPLY.match(message.subject)) and not _answers(message)
+def _in_text(text: _Text, words: list[str], spoken: list[Table]) -> dict[str, str]:
+    """The quote for each tactic in the text."""
+    field = _FIELD.search(text.folded)
+    at = {"mass-merge": field.span()} if field else {}
+    first: dict[str, Found] = {}
+    for phrases in spoken:
+        first = search(words, phrases) | first
+    spans = _spans(text.folded, max((found.last for found in first.values()), default=-1))
+    for name, found in first.items():
+        at.setdefault(name, (spans[found.first][0], spans[found.last][1]))
+    return {
+        name: _quote(text.written, *span) for name, span in sorted(at.items(), key=itemgetter(1))
+    }
 
 
-def _in_text(text: str) -> Iterator[tuple[str, str]]:
-    folded = text.replace("’", "'")
-    words = [_Word(m[0].lower(), m.start(), m.end()) for m in _WORD.finditer(folded)]
-    phrases, seen = _by_first_word(), set()
-    for at, word in enumerate(words):
-        for phrase in phrases.get(word.text, ()):
-            end = None if phrase.tactic in seen else _match(phrase.places, words, at)
-            if end is not None:
-                seen.add(phrase.tactic)
-                yield phrase.tactic, _quote(text, word.start, words[end].end)
-
-
-def _match(places: tuple[frozenset[str] | None, ...], words: list[_Word], at: int) -> int | None:
-    """The index of the last word when the phrase stands at `at`. Takes the first word after a
-    gap that fits and never goes back, so the cost is bounded by the phrase's length."""
-    reach, last = 0, len(words)
-    for place in places:
-        if place is None:
-            reach = GAP
-            continue
-        stop = min(at + 1 + reach, last)
-        while at < stop and place and words[at].text not in place:
-            at += 1
-        if at >= stop:
-            return None
-        at, reach = at + 1, 0
-    return at - 1
+def _spans(folded: str, last: int) -> list[tuple[int, int]]:
+    """Where the words stand, up to the last that matters."""
+    return [match.span() for match in islice(TOKEN.finditer(folded), last + 1)]
 
 
 def _quote(text: str, start: int, end: int) -> str:
@@ -128,49 +120,31 @@ def _clean(text: str) -> str:
     return line if len(line) <= QUOTE else line[: QUOTE - 1].rstrip() + "…"
 
 
+def _spoken(words: frozenset[str], pitch: bool) -> list[Table]:
+    """The phrases of the language of these words: of each of which they hold at least half as many
+    common words as of any. Two share a mail now and then; a line of a few words may be in any."""
+    known = [(len(common & words), phrases) for common, phrases in _languages(pitch)]
+    most = max((count for count, _ in known), default=0)
+    return [phrases for count, phrases in known if most < SURE or count * 2 >= most]
+
+
 @cache
-def _by_first_word() -> dict[str, tuple[Phrase, ...]]:
-    table: dict[str, list[Phrase]] = {}
-    for path in sorted(PHRASES.glob("*.toml")):
-        for phrase in parse(path.read_text("utf-8"), path.name):
-            for word in sorted(phrase.places[0] or ()):
-                table.setdefault(word, []).append(phrase)
-    return {word: tuple(phrases) for word, phrases in table.items()}
+def _languages(pitch: bool) -> tuple[tuple[frozenset[str], Table], ...]:
+    """For each file its language's common words, and the phrases of it that count."""
+    found = []
+    for language in _read():
+        phrases = [phrase for phrase in language.phrases if pitch or not phrase.in_pitch]
+        found.append((language.common, table(phrases, language.common)))
+    return tuple(found)
 
 
-def parse(content: str, name: str) -> tuple[Phrase, ...]:
-    """The phrases of one file's content; `name` is used in errors. Raises TacticsError."""
-    try:
-        data = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise TacticsError(f"{name}: no valid TOML: {error}") from None
+@cache
+def _read() -> tuple[Language, ...]:
     return tuple(
-        Phrase(tactic, _places(written, f"{name}: [{tactic}]"))
-        for tactic, table in data.items()
-        for written in _written(name, tactic, table)
+        parse(path.read_text("utf-8"), path.name) for path in sorted(FOLDER.glob("*.toml"))
     )
 
 
-def _written(name: str, tactic: str, table: Any) -> Iterable[str]:
-    if tactic not in NAMES:
-        raise TacticsError(f"{name}: [{tactic}] is no tactic; the names are {', '.join(NAMES)}")
-    phrases = table.get("phrases") if isinstance(table, dict) else None
-    if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
-        raise TacticsError(f'{name}: [{tactic}] needs phrases = ["…", …]')
-    return phrases
-
-
-def _places(written: str, where: str) -> tuple[frozenset[str] | None, ...]:
-    places = tuple(_place(part) for part in written.lower().replace("’", "'").split())
-    if not places or not places[0] or places[-1] is None:
-        raise TacticsError(f'{where} "{written}": a phrase begins and ends with a word')
-    for place in places:
-        if place and not all(_WORD.fullmatch(word) for word in place):
-            raise TacticsError(f'{where} "{written}": only letters, digits and apostrophes')
-    return places
-
-
-def _place(part: str) -> frozenset[str] | None:
-    if part == "...":
-        return None
-    return frozenset() if part == "*" else frozenset(part.split("|"))
+def parse(content: str, name: str) -> Language:
+    """What one file's content says; `name` is used in errors. Raises TacticsError."""
+    return phrase_files.read(content, name, NAMES)
