@@ -102,6 +102,12 @@ class Judge(Table):
     timeout: Limit = timedelta(seconds=5)
     processes: Annotated[int, Field(ge=1, le=16)] = 1
     parse_limit: Size = 2 * 2**20
+    feedback: Path = Path("var/feedback.jsonl")
+
+    @property
+    def learns(self) -> bool:
+        """Whether what the user teaches is kept; `feedback = ""` keeps nothing."""
+        return self.feedback != Path()
 
 
 class Thresholds(Table):

@@ -32,6 +32,7 @@ from gateway.memory.store import Store
 from gateway.quarantine import release as releasing
 from gateway.quarantine.folder import MaildirFolder
 from gateway.quarantine.release import Outcome, ReleaseResult
+from gateway.relay.nexthop import NextHop
 
 STATES: tuple[HeldState, ...] = ("held", "releasing", "released", "discarded")
 
@@ -158,7 +159,8 @@ def _original(settings: Settings, mail: HeldMail) -> bytes:
 def release(config_path: Path | None, again: bool, ids: tuple[str, ...]) -> None:
     """Deliver held mails after all, each once, and let their senders through from now on.
 
-    The next hop gets the mail as it was received; a waiting answer to it is cancelled.
+    The next hop gets the mail as it was received; a waiting answer to it is cancelled. What it
+    says is kept to learn from, as `raincheck model learn` tells.
     """
     settings = settings_from(config_path)
     with opened(settings) as store:
@@ -176,12 +178,33 @@ async def _release(
 ) -> list[ReleaseResult]:
     next_hop = next_hop_of(settings)
     try:
-        return [
-            await releasing.release(store, _folder(settings, mail), next_hop, mail.id, again=again)
-            for mail in mails
-        ]
+        return [await _released(settings, store, next_hop, mail, again=again) for mail in mails]
     finally:
         await next_hop.close()
+
+
+async def _released(
+    settings: Settings, store: Store, next_hop: NextHop, mail: HeldMail, *, again: bool
+) -> ReleaseResult:
+    """One release, and what it teaches: this was no pitch."""
+    folder = _folder(settings, mail)
+    try:
+        stored = folder.read(Path(mail.path))
+    except OSError:  # the release will say so
+        stored = b""
+    result = await releasing.release(store, folder, next_hop, mail.id, again=again)
+    if result.released and settings.judge.learns:
+        _learn(settings, mail, stored[mail.original_offset :])
+    return result
+
+
+def _learn(settings: Settings, mail: HeldMail, content: bytes) -> None:
+    from gateway.cli.learn import record
+
+    try:
+        record(settings, content, "personal", "release")
+    except Exception as error:  # the mail is delivered, and that must not look as if it failed
+        click.echo(f"{mail.id}: nothing was learnt from it: {error}", err=True)
 
 
 @quarantine.command()
