@@ -31,8 +31,15 @@ types: $(VENV)/installed-dev  ## check types
 
 check: lint types test  ## everything that must hold before a change lands
 
-bench: $(VENV)/installed-dev  ## messages per second against the next hop alone and Postfix
+# Further labelled mail, where it is there; the shipped corpus is always part of it.
+DATA ?= $(wildcard ../shared/data)
+
+model: $(VENV)/installed  ## train the shipped model anew (minutes; DATA=FOLDER for further mail)
+	$(BIN)/raincheck model train $(foreach folder,$(DATA),--data $(folder)) --out classifier/models
+
+bench: $(VENV)/installed-dev  ## messages a second against Postfix; milliseconds a judgement
 	$(BIN)/python benchmarks/relay.py
+	$(BIN)/python benchmarks/judging.py
 
 lock:  ## write the lock files anew from pyproject.toml (needs uv)
 	$(COMPILE) pyproject.toml -o requirements.lock

@@ -16,23 +16,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from classifier import explain, tactics
+from classifier import tactics
 from classifier.message import Message
 from classifier.text import normalise
-from classifier.verdict import LABELS, Label, Verdict
+from classifier.verdict import LABELS, Verdict
 
 MODELS = Path(__file__).parent / "models"
 MODEL_NAME = "raincheck.joblib"
 MANIFEST_NAME = "manifest.json"
-SERIES = "2026.11"
-"""First half of a model's id: when its text rules and labels were settled."""
-RETRAIN = "retrain it: raincheck model train --data FOLDER --out FOLDER"
+SERIES = "2026.12"
+"""First half of a model's id: changes with the features and the rules of the text."""
+RETRAIN = "retrain it: raincheck model train --out FOLDER"
 
-ENOUGH = 24
-"""Known words and word pairs from which a mail is judged by them alone. A shorter one says less,
-and is drawn towards `NOTHING_SAID`: two words are no ground to hold a mail on."""
-NOTHING_SAID: dict[Label, float] = {"pitch": 0.02, "personal": 0.9, "bulk": 0.05, "junk": 0.03}
-"""What is said of an empty mail: deliver it."""
+EXPLAINED = 0.2
+"""Score from which on it is said what moved it."""
 
 
 class ModelError(Exception):
@@ -52,7 +49,7 @@ class Manifest:
     labels: tuple[str, ...]
     examples: dict[str, int]  # training mails by label
     groups: dict[str, int]  # independent groups by label
-    features: dict[str, int]  # words, characters
+    features: dict[str, int]  # mail terms, sentence terms
     temperature: float
     data: dict[str, str]  # SHA-256 of every data file
 
@@ -65,11 +62,10 @@ class Model:
     """A loaded model. Safe to use from several threads."""
 
     def __init__(self, manifest: Manifest, pipeline: Any) -> None:
+        from classifier.scorer import Scorer  # numpy takes its time to load
+
         self.manifest = manifest
-        self._features = pipeline.named_steps["features"]
-        self._linear = pipeline.named_steps["linear"]
-        words = self._features.transformer_list[0][1]
-        self._words: list[str] = list(words.get_feature_names_out())
+        self._scorer = Scorer(pipeline)
 
     @property
     def id(self) -> str:
@@ -79,24 +75,26 @@ class Model:
         """Judge one mail, so that the first real one does not pay for lazy imports."""
         self.judge(Message(own_text="Would you have time for a short call about your website?"))
 
-    def judge(self, message: Message) -> Verdict:
-        """The verdict on one mail."""
-        text = normalise(message)
-        row = self._features.transform([text])
-        shares = self._linear.predict_proba(row)[0].astype("float64")
-        shares /= shares.sum()
-        said = min(1.0, int((row.indices < len(self._words)).sum()) / ENOUGH)
-        probabilities = {
-            label: said * float(p) + (1 - said) * NOTHING_SAID[label]
-            for label, p in zip(LABELS, shares, strict=True)
-        }
+    def judge(self, message: Message, explain_from: float = EXPLAINED) -> Verdict:
+        """The verdict on one mail. What moved the score is said from `explain_from` on: for most
+        mail nobody asks why it is none, and saying it costs as much as judging."""
+        from classifier import explain
+        from classifier.scorer import settled
+
+        scores = self._scorer.score(normalise(message))
+        probabilities = settled(scores)
+        label = max(LABELS, key=lambda label: probabilities[label])
         return Verdict(
-            label=max(LABELS, key=lambda label: probabilities[label]),
+            label=label,
             score=probabilities["pitch"],
             probabilities=probabilities,
             model=self.id,
-            tactics=tactics.find(message),
-            terms=explain.terms(row, self._linear.coef_, shares, self._words, text),
+            tactics=tactics.find(message, pitch=label == "pitch"),
+            terms=(
+                explain.terms(self._scorer, scores, message)
+                if probabilities["pitch"] >= explain_from
+                else ()
+            ),
         )
 
 
@@ -144,6 +142,10 @@ def _check_sklearn(file: Path, manifest: Manifest) -> None:
         raise ModelError(
             f"{file}: trained with scikit-learn {manifest.sklearn}, but {installed} is installed; "
             f"install {manifest.sklearn}, or {RETRAIN}"
+        )
+    if not manifest.id.startswith(f"{SERIES}-"):
+        raise ModelError(
+            f"{file}: {manifest.id} is not of this program's series {SERIES}; {RETRAIN}"
         )
     if manifest.labels != LABELS:
         raise ModelError(f"{file}: its labels are {', '.join(manifest.labels)}; {RETRAIN}")

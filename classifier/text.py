@@ -26,6 +26,7 @@ PLACEHOLDERS = {
     "xxmoneyxx": "[sum]",
     "xxpercentxx": "[percent]",
     "xxnumberxx": "[number]",
+    "xxblankxx": "[blank]",
 }
 """The words that stand for what was taken out, and how an explanation shows them."""
 
@@ -33,33 +34,62 @@ _PREFIX = re.compile(
     r"\s*(?:(?:re|fwd?|aw|wg|antw|sv|vs|rv|tr)\s?(?:\[\d{1,3}\])?\s?:|\[[^\]]{1,60}\])",
     re.IGNORECASE,
 )
-_BLANKS = re.compile(
-    r"\{\{?[^{}\n]{1,40}\}\}?|\[[A-Za-z][A-Za-z'_/ ]{0,40}\]|<[A-Za-z][A-Za-z_ ]{0,30}>"
-)
+_MERGE = re.compile(r"\{\{[^{}\n]{1,40}\}\}|\{[A-Za-z][\w .]{0,38}\}|%[A-Z][A-Z_]{2,30}%")
+"""What a mail merge left unfilled. Blanks in brackets are left out without a trace: they are how
+the archives' templates mark a name."""
+_BLANKS = re.compile(r"\[[A-Za-z][A-Za-z'_/ ]{0,40}\]|<[A-Za-z][A-Za-z_ ]{0,30}>")
+# None of these takes the full stop or comma behind it: that ends the sentence.
+_SUM = r"\d(?:[\d.,]{0,15}\d)?"
 _MONEY = re.compile(
-    r"(?:[$€£¥]|\b(?:usd|eur|gbp|us\$|rs\.?)) ?\d[\d.,]{0,15}[km]?|"
-    r"\d[\d.,]{0,15} ?(?:[$€£¥]|(?:usd|eur|gbp|dollars?|euros?|pounds?)\b)",
+    rf"[$€£¥] ?{_SUM}[km]?|{_SUM} ?(?:[$€£¥]|(?:usd|eur|gbp|chf|pln|zł|dollars?|euros?|pounds?)\b)",
     re.IGNORECASE,
 )
-_PERCENT = re.compile(r"\d[\d.,]{0,8} ?(?:%|percent\b)", re.IGNORECASE)
+_CODED = re.compile(rf"\b([a-z]{{1,3}}[.$]?) ?{_SUM}[km]?", re.IGNORECASE)
+_CODES = frozenset({"usd", "eur", "gbp", "chf", "pln", "brl", "us$", "r$", "rs", "rs."})
+"""What stands before a sum. Looked up, since trying each of them at each word takes long."""
+_PERCENT = re.compile(r"\d(?:[\d.,]{0,8}\d)? ?(?:%|percent\b)", re.IGNORECASE)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 _PHONE = re.compile(r"\+?\(?\d[\d()./ -]{7,20}\d")
-_NUMBER = re.compile(r"\w{0,20}\d[\w.,:/-]{0,40}")
+_NUMBER = re.compile(r"\b\w{0,60}?\d(?:[\w.,:/-]{0,40}\w)?")
+_DIGIT = re.compile(r"\d")
+_ODD = re.compile(r"[\d@{%\[<]|\S\.\S|://|mailto:", re.IGNORECASE)
+"""What a line must hold for anything in it to be replaced: most lines are words alone."""
+_EDGES = "\"'()<>[]*_.,;:!?"
 _DOMAIN = re.compile(
     r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,5}\.[a-z]{2,10}(?:[/:?#]\S*)?\Z", re.IGNORECASE
 )
+_GREETINGS = """
+    hi|hello|hey|dear|greetings|good (?:morning|afternoon|evening|day)|morning|afternoon
+    hallo|guten (?:tag|morgen|abend)|moin|servus|grüezi|grüß (?:gott|dich)
+    sehr geehrte[rs]?|geehrte[rs]?|liebe[rs]?|werte[rs]?
+    bonjour|bonsoir|salut|coucou|ch(?:er|ère|ers|ères)
+    hola|buen(?:os días|as tardes|as noches|as)|estimad[oa]s?|querid[oa]s?|apreciad[oa]s?
+    beste|geachte|goede(?:morgen|middag|navond|ndag)|hoi|dag|lieve
+    ciao|salve|buon ?giorno|buona ?sera|gentil(?:e|issim[oa])|egregi[oa]|car[oaie]
+    olá|oi|bom dia|boa (?:tarde|noite)|prezad[oa]s?|car[oa]s|exm[oa]s?\\.?
+    dzień dobry|dobry wieczór|cześć|hej|witam|witaj|szanown[yai]|drog[ai]
+"""
 _GREETING = re.compile(
-    r"\s{0,8}(?P<word>hi|hello|hey|dear|hallo|greetings|good (?:morning|afternoon|evening|day))"
-    r"(?P<name>(?:[ ,/]{1,3}[\w.'-]{1,30}){1,5}?)[ ]?(?P<end>[,!:;.–-]|\Z)",
+    rf"\s{{0,8}}(?P<word>{'|'.join(_GREETINGS.split(chr(10))[1:-1]).replace(' ' * 4, '')})"
+    r"(?P<name>[ ]{1,3}[\w.'-]{1,30}(?:[ ,/]{1,3}[\w.'-]{1,30}){0,4}?)[ ]?(?P<end>[,!:;.–-]|\Z)",
     re.IGNORECASE,
 )
-_JOINS = frozenset({"and", "or", "von", "van", "de", "der", "mr", "mrs", "ms", "dr"})
+_JOINS = frozenset(
+    """
+    and or von van de der den di da do dos del la le und en et e y i zu mr mrs ms miss dr prof sir
+    herr herrn frau monsieur madame mme m mlle señor señora sr sra srta don doña heer mevrouw
+    meneer mijnheer mw dhr dott dottor dottoressa ssa sig ra signor signora ing avv arch
+    senhor senhora dra pan pani panie panu
+    """.split()  # noqa: SIM905
+)
 _NOT_NAMES = frozenset(
     """
-    all there team everyone everybody folks guys sir madam sirs friend friends customer customers
+    all there team everyone everybody folks guys madam sirs friend friends customer customers
     colleague colleagues business owner manager valued partner partners client supplier buyer
     purchasing webmaster website marketing sales user users member subscriber list the my
-    beloved dear one again hiring recruiter editor gentlemen ladies experts developers community
+    beloved one again hiring recruiter editor gentlemen ladies experts developers community
+    zusammen damen herren kollegen kolleginnen alle tous toutes équipe todos todas equipo allemaal
+    collega collega's tutti tutte time pessoal equipe państwo wszystkim zespole
     """.split()  # noqa: SIM905
 )
 _ADDED = re.compile(
@@ -91,7 +121,7 @@ def normalise(message: Message) -> str:
     names = name_tokens((*message.from_, *message.to))
     parts = (subject(message.subject), message.own_text[:CAP], message.signature[:SIGNATURE_CAP])
     lines = [line for part in parts for line in (*_kept_lines(part), "")]
-    return "\n".join(_neutral(_without_name(line), names) for line in lines).strip()[:CAP]
+    return "\n".join(_neutral(_without_name(line), names) for line in lines).rstrip()[:CAP]
 
 
 def subject(text: str) -> str:
@@ -144,25 +174,55 @@ def _is_name(text: str, *, alone: bool) -> bool:
 
 
 def _neutral(line: str, names: frozenset[str]) -> str:
-    words = (_word(word, names) for word in _BLANKS.sub(" ", line).split())
+    if not _ODD.search(line):
+        return " ".join(word for word in (_plain(word, names) for word in line.split()) if word)
+    filled = _BLANKS.sub(" ", _MERGE.sub(" xxblankxx ", line))
+    words = (_word(word, names) for word in filled.split())
     text = " ".join(word for word in words if word)
-    text = _MONEY.sub(" xxmoneyxx ", text)
-    text = _PERCENT.sub(" xxpercentxx ", text)
-    text = _DATE.sub(" xxnumberxx ", text)
-    text = _PHONE.sub(" xxphonexx ", text)
-    return _NUMBER.sub(" xxnumberxx ", text)
+    if not _DIGIT.search(text):
+        return text
+    text = _MONEY.sub("xxmoneyxx", _CODED.sub(_coded, text))
+    text = _PERCENT.sub("xxpercentxx", text)
+    text = _DATE.sub("xxnumberxx", text)
+    text = _PHONE.sub("xxphonexx", text)
+    return _NUMBER.sub("xxnumberxx", text)
+
+
+def _coded(match: re.Match[str]) -> str:
+    return "xxmoneyxx" if match[1].lower() in _CODES else match[0]
 
 
 def _word(word: str, names: frozenset[str]) -> str:
+    if not ("." in word or "@" in word or ":" in word):
+        return _plain(word, names)
     if "@" in word.strip("@.,;:!?()<>"):
-        return "xxaddressxx"
+        return "xxaddressxx" + _stop(word)
     if "://" in word or word[:4].lower() == "www." or word[:7].lower() == "mailto:":
-        return "xxlinkxx"
-    bare = word.strip("\"'()<>[]*_.,;:!?")
+        return "xxlinkxx" + _stop(word)
+    bare = word.strip(_EDGES)
     if "." in bare and len(bare) < 400 and _DOMAIN.match(bare):
-        return "xxlinkxx"
-    if len(word) > 60 or (
-        names and bare[:1].isupper() and bare.lower().removesuffix("'s") in names
-    ):
-        return ""
+        return "xxlinkxx" + _stop(word)
+    return _plain(word, names)
+
+
+def _plain(word: str, names: frozenset[str]) -> str:
+    """The word, unless it is a name on the mail or no word at all."""
+    if len(word) > 60:
+        return _stop(word)
+    bare = word.strip(_EDGES) if names and not word.islower() else ""
+    if bare[:1].isupper() and _is_named(bare.lower().removesuffix("'s"), names):
+        return _stop(word)
     return word
+
+
+def _is_named(word: str, names: frozenset[str]) -> bool:
+    """Whether the word is a name on the mail, or is joined of nothing else: Hans-Peter."""
+    if word in names:
+        return True
+    parts = [part for part in re.split(r"[-/']", word) if part]
+    return len(parts) > 1 and all(part in names or len(part) < 3 for part in parts)
+
+
+def _stop(word: str) -> str:
+    """What ends the sentence, which must not go with the word."""
+    return word[-1] if word[-1] in ".!?" else ""

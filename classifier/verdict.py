@@ -19,10 +19,21 @@ class Tactic:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A word or phrase of the mail and how far it moved the score towards `pitch`, in log-odds."""
+    """Words of the mail and how far they moved the score towards `pitch`, in log-odds.
+
+    With an `act` it is a whole sentence: one of `classifier.acts`, `subject` for the subject line,
+    or `unsure`. It stands at `start` to `end` of the message's own text; elsewhere when `end` is 0.
+    """
 
     text: str
     weight: float
+    act: str = ""
+    start: int = 0
+    end: int = 0
+
+    @property
+    def is_sentence(self) -> bool:
+        return bool(self.act)
 
 
 @dataclass(frozen=True, slots=True)

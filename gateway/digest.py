@@ -104,11 +104,15 @@ def row(mail: HeldMail, answer: Answer | None, zone: tzinfo) -> Row:
 
 
 def why(mail: HeldMail) -> tuple[str, ...]:
-    """Why it was held: the reason, the sales manoeuvres quoted, the words that weighed most."""
+    """Why it was held: the reason, the sales manoeuvres quoted, the sentences and words that
+    weighed most."""
     tactics = (f"{one.name}: “{printable(one.quote, 100)}”" for one in mail.tactics[:3])
-    words = [printable(term.text, 40) for term in mail.terms if term.weight > 0][:5]
+    pushing = [term for term in mail.terms if term.weight > 0]
+    said = (f"“{printable(one.text, 100)}”" for one in pushing if one.is_sentence)
+    words = [printable(term.text, 40) for term in pushing if not term.is_sentence][:5]
+    sentences = tuple(f"telling: {one}" for one in said)[:2]
     telling = (f"telling words: {', '.join(words)}",) if words else ()
-    return (*(printable(reason, 120) for reason in mail.reasons), *tactics, *telling)
+    return (*(printable(reason, 120) for reason in mail.reasons), *tactics, *sentences, *telling)
 
 
 def fate(answer: Answer | None, zone: tzinfo) -> str:

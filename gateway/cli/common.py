@@ -41,6 +41,30 @@ config_option = click.option(
     "then the one shipped with the program.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+PICTURES = (".png", ".svg")
+
+
+def _drawable(
+    _context: click.Context, _option: click.Parameter, paths: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    """Refused before the work begins, not after."""
+    for path in paths:
+        if path.suffix.lower() not in PICTURES:
+            raise click.BadParameter(f"{path}: a picture ends in {' or '.join(PICTURES)}")
+        if not os.access(path.parent, os.W_OK):
+            raise click.BadParameter(f"{path.parent} is no folder that can be written to")
+    return paths
+
+
+picture_option = click.option(
+    "--picture",
+    "pictures_",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_drawable,
+    metavar="FILE",
+    help="Draw the figures into a .png or .svg file. May be repeated.",
+)
 
 
 def settings_from(path: Path | None) -> Settings:
@@ -119,6 +143,15 @@ class Since(click.ParamType[datetime]):
             self.fail(
                 f"{value!r} is no time; write 2026-03-01, 2026-03-01T08:00 or 7d, 24h", param, ctx
             )
+
+
+def drawn(draw: Callable[[Path], None], path: Path) -> None:
+    """Draw a picture, or say why not (exit code 73)."""
+    try:
+        draw(path)
+    except OSError as error:
+        raise Failure(str(error), os.EX_CANTCREAT) from error
+    click.echo(f"drawn: {path}", err=True)
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:

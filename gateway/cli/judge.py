@@ -145,7 +145,7 @@ class Judging:
         (recipient,) = envelope.rcpt_tos
         trusted_ids = self._settings.relay.authserv_ids if assumed.trusted_client else ()
         authentication = authenticate(message, envelope.mail_from, trusted_ids)
-        verdict = self._model.judge(message)
+        verdict = self._model.judge(message, explain_from=0)
         case = Case(envelope, message, verdict, self._settings, authentication, digest)
         memory = Memory()
         if self._store:
@@ -205,7 +205,7 @@ def _judged(case: Case, decision: Decision) -> dict[str, Any]:
         "score": round(verdict.score, 4),
         "probabilities": {label: round(value, 4) for label, value in verdict.probabilities.items()},
         "tactics": [asdict(tactic) for tactic in verdict.tactics],
-        "terms": [{"text": term.text, "weight": round(term.weight, 3)} for term in verdict.terms],
+        "terms": [asdict(term) for term in verdict.terms],
         "disposition": decision.disposition,
         "reasons": list(decision.reasons),
         "answer": {
@@ -227,10 +227,18 @@ def in_words(line: dict[str, Any]) -> str:
     words += [f"  {printable(line['subject'], 90)}"] if line["subject"] else []
     words += [f"  why      {printable(reason)}" for reason in line["reasons"]]
     words += [f"  tactic   {t['name']}: “{printable(t['quote'], 90)}”" for t in line["tactics"]]
-    telling = [printable(t["text"], 30) for t in line["terms"] if t["weight"] > 0][:6]
+    words += [f"  {_push(t)}" for t in line["terms"] if t["act"]]
+    single = [t for t in line["terms"] if not t["act"] and t["weight"] > 0]
+    telling = [printable(t["text"], 30) for t in single][:6]
     words += [f"  words    {', '.join(telling)}"] if telling else []
     words += [f"  answer   {_answer_in_words(line['answer'])}"]
     return "\n".join(words) + "\n"
+
+
+def _push(term: dict[str, Any]) -> str:
+    """A sentence that moved the score, which way, and what it does."""
+    act = f" ({term['act']})" if term["act"] != "unsure" else ""
+    return f"{'for' if term['weight'] > 0 else 'against':8} “{printable(term['text'], 90)}”{act}"
 
 
 def _answer_in_words(answer: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,25 +12,43 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from classifier import corpus, evaluate, train
+from classifier import adapt, evaluate, figures, train
 from classifier import model as models
-from classifier.evaluate import Rate, Report
+from classifier.examples import CorpusError
+from classifier.examples import Progress as Tell
+from classifier.figures import Rate, Report
 from classifier.model import Manifest
-from gateway.cli import Failure
-from gateway.cli.common import config_option, json_option, print_json, settings_from, show
+from gateway.cli import Failure, pictures
+from gateway.cli.common import (
+    config_option,
+    drawn,
+    json_option,
+    picture_option,
+    print_json,
+    settings_from,
+    show,
+)
+from gateway.cli.learn import learn, lessons_file, rollback, say
+from gateway.cli.thresholds import thresholds
+from gateway.plain import printable
 
 data_option = click.option(
     "--data",
-    required=True,
+    multiple=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="FOLDER",
-    help="The training data.",
+    help="A folder of further labelled mail, beside the corpus that is shipped. May be repeated.",
 )
 
 
 @click.group()
 def model() -> None:
     """The classifier: what it is, whether it may be loaded, how good it is, how to make one."""
+
+
+model.add_command(thresholds)
+model.add_command(learn)
+model.add_command(rollback)
 
 
 @model.command()
@@ -61,51 +79,115 @@ def verify(config_path: Path | None) -> None:
     metavar="FOLDER",
     help="Where the model and its manifest are put.",
 )
-def train_(data: Path, out: Path) -> None:
-    """Make a model from a folder of labelled mail.
+@click.option("--with-feedback", is_flag=True, help="Also from what was released or taught.")
+@config_option
+def train_(
+    config_path: Path | None, data: tuple[Path, ...], out: Path, with_feedback: bool
+) -> None:
+    """Make a model from the shipped corpus and further folders of labelled mail.
+
+    A folder holds .jsonl files written as those in classifier/corpus are (its README.md gives the
+    fields), or the archives that the model card names.
+
+    The model that was in FOLDER is kept: `raincheck model rollback`. With --with-feedback the new
+    one learns from this mailbox too, and replaces it only if it is no worse on mail set aside for
+    that.
 
     \b
     Use it afterwards by naming it in the configuration:
       [judge]
       model = "FOLDER"
     """
+    if with_feedback:
+        taught = lessons_file(settings_from(config_path))
+        with _bar() as tell:
+            outcome = adapt.adapt(taught, data, out, tell)
+        return say(outcome, out)
     with _bar() as tell:
         manifest = train.train(data, out, tell)
-    click.echo(f"{out}: model {manifest.id}, from {sum(manifest.examples.values())} mails")
+    return click.echo(f"{out}: model {manifest.id}, from {sum(manifest.examples.values())} mails")
 
 
 @model.command("evaluate")
 @data_option
 @click.option(
+    "--by",
+    type=click.Choice(["blocks", "sources"]),
+    default="blocks",
+    show_default=True,
+    help="What is held out: authors' batches and campaigns, or whole sources.",
+)
+@click.option(
     "--folds",
     default=evaluate.FOLDS,
     show_default=True,
     type=click.IntRange(2, 20),
-    help="Parts the data is split into.",
+    help="Parts the data is split into, with --by blocks.",
 )
+@click.option(
+    "--mistakes",
+    default=0,
+    type=click.IntRange(0, figures.MISTAKES),
+    metavar="N",
+    help=f"List the N worst mistakes, to read (at most {figures.MISTAKES}).",
+)
+@picture_option
 @json_option
-def evaluate_(data: Path, folds: int, as_json: bool) -> None:
-    """How well mail is judged that the model has not seen, by cross-validation.
+def evaluate_(
+    data: tuple[Path, ...],
+    by: str,
+    folds: int,
+    mistakes: int,
+    pictures_: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """How well mail is judged that the model has not seen. Takes minutes.
 
-    The data is split by campaign, so that no campaign is both trained on and judged. Each figure
-    stands with its 95 % interval.
+    The whole training is repeated without a part of the data, which is then judged: no author's
+    batch and no campaign is both trained on and judged. Each figure stands with its 95 % interval.
+
+    \b
+    Examples:
+      raincheck model evaluate --picture figures.svg
+      raincheck model evaluate --data FOLDER --by sources --mistakes 20
     """
+    if by == "sources" and not data:
+        raise click.UsageError(
+            "--by sources needs --data FOLDER: each source is judged by what the others teach, and "
+            "the shipped corpus is one source"
+        )
     with _bar() as tell:
-        report = evaluate.evaluate(data, folds, tell)
+        if by == "sources":
+            report = evaluate.leave_sources_out(data, tell)
+        else:
+            report = evaluate.evaluate(data, folds, tell)
+    for path in pictures_:
+        drawn(lambda where: pictures.evaluation(report, where), path)
     if as_json:
         return print_json(report.as_dict())
-    return _print(report)
+    _print(report)
+    return show(("Score", "Is", "Id", "Mail"), _worst(report, mistakes), "")
+
+
+def _worst(report: Report, count: int) -> list[tuple[str, str, str, str]]:
+    return [
+        (f"{one.score:.2f}", f"{one.label}/{one.kind}", one.id, printable(one.text, 200))
+        for one in report.mistakes[:count]
+    ]
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[str, float], None]]:
-    """Tells how far long work is; data that cannot be used is exit code 65."""
+def _bar() -> Iterator[Tell]:
+    """Tells how far long work is; data that cannot be used is exit code 65, a folder that is no
+    place for a model 73."""
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=1.0)
         try:
             yield lambda stage, share: progress.update(task, description=stage, completed=share)
-        except corpus.CorpusError as error:
+        except CorpusError as error:
             raise Failure(str(error), os.EX_DATAERR) from error
+        except models.ModelError as error:
+            raise Failure(str(error), os.EX_CANTCREAT) from error
 
 
 def _verified(config_path: Path | None) -> Manifest:
@@ -125,15 +207,13 @@ def _shown(value: object) -> str:
 def _print(report: Report) -> None:
     marks = list(report.precision)
     rows = [
-        (f"{label} found", *(_rate(rates[mark]) for mark in marks))
-        for label, rates in report.recall.items()
+        *((f"{label} found", rates) for label, rates in report.recall.items()),
+        *((f"pitches found: {name}", rates) for name, rates in report.found.items()),
+        *((f"false alarms: {name}", rates) for name, rates in report.false_alarms.items()),
+        ("of alarms, right", report.precision),
     ]
-    rows += [
-        (f"false alarms: {kind}", *(_rate(rates[mark]) for mark in marks))
-        for kind, rates in report.false_alarms.items()
-    ]
-    rows += [("of alarms, right", *(_rate(report.precision[mark]) for mark in marks))]
-    show(("Score at least", *marks), rows, "")
+    cells = [(name, *(_rate(rates[mark]) for mark in marks)) for name, rates in rows]
+    show(("Score at least", *marks), cells, "")
     error, auc = report.calibration_error, report.auc
     click.echo(f"calibration error {error:.3f}, AUC {auc:.3f}, {report.folds} folds")
 

@@ -9,6 +9,7 @@ it was spoken, because a release and an answer have to say it again.
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,9 +82,7 @@ class Tuple(TypeDecorator[tuple[Any, ...]]):
         return tuple(self.kind(*item) for item in value)
 
     def _plain(self, item: Any) -> Any:
-        if isinstance(item, Tactic):
-            return [item.name, item.quote]
-        return [item.text, item.weight] if isinstance(item, Term) else item
+        return list(astuple(item)) if isinstance(item, Tactic | Term) else item
 
 
 metadata = MetaData()

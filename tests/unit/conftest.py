@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mail_corpus import write_own
 
+from classifier import corpus
 from gateway.memory.store import Store
 
 
@@ -22,3 +24,12 @@ def store(path: Path) -> Iterator[Store]:
     opened = Store.open(f"sqlite:///{path}")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small corpus in the place of the shipped one."""
+    folder = tmp_path / "own"
+    write_own(folder)
+    monkeypatch.setattr(corpus, "OWN", folder)
+    return folder

@@ -1,4 +1,7 @@
-"""A small corpus of mails written for the tests: sixteen of each label, all senders different."""
+"""A small corpus of mails written for the tests: sixteen of each label, all senders different.
+
+`write_corpus` writes it as archives are, `write_own` as our own corpus is: four batches.
+"""
 
 from __future__ import annotations
 
@@ -59,6 +62,13 @@ ENDINGS = {
         "God bless you as you reply urgently.",
     ),
 }
+ACTS = {
+    "pitch": ("offer", "meet"),
+    "personal": ("shared", "social"),
+    "bulk": ("notice", "notice"),
+    "junk": ("report", "request"),
+}
+BATCHES = ("en01", "en02", "fr01", "fr02")
 FILES = {"pitch": "pitches", "personal": "genuine", "bulk": "genuine", "junk": "junk"}
 
 
@@ -93,3 +103,28 @@ def write_corpus(folder: Path, labels: tuple[str, ...] = tuple(OPENINGS)) -> Non
     for name, lines in rows.items():
         content = gzip.compress("\n".join(lines).encode(), mtime=0)
         (folder / f"{name}.jsonl.gz").write_bytes(content)
+
+
+def write_own(folder: Path, labels: tuple[str, ...] = tuple(OPENINGS)) -> None:
+    """Write the mails of these labels as four batches, one mail a line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    batches: dict[str, list[str]] = {name: [] for name in BATCHES}
+    for label in labels:
+        for number, (opening, ending) in enumerate(product(OPENINGS[label], ENDINGS[label])):
+            mark = f"own{label}{chr(97 + number)}"
+            first, second = ACTS[label]
+            record = {
+                "id": f"own-{label}-{number}",
+                "label": label,
+                "kind": label,
+                "language": BATCHES[number % 4][:2],
+                "from": f"Jo Doe <o{number}@{label}.example>",
+                "subject": f"{label.title()} letter",
+                "body": f"<greet>Hi,\n\n<{first}>{_apart(opening, mark)} "
+                f"<{second}>{_apart(ending, mark)}",
+            }
+            if label == "pitch" and ending.startswith("Can I send you a free quote"):
+                record["tactics"] = {"bait-offer": ["free"]}
+            batches[BATCHES[number % 4]].append(json.dumps(record))
+    for name, lines in batches.items():
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")

@@ -23,7 +23,15 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 GROUPS = {
     "quarantine": ("list", "show", "release", "discard"),
     "contacts": ("list", "import", "allow", "block", "forget"),
-    "model": ("info", "verify", "train", "evaluate"),
+    "model": (
+        "info",
+        "verify",
+        "train",
+        "evaluate",
+        "thresholds",
+        "learn",
+        "rollback",
+    ),
     "config": ("check", "show"),
 }
 

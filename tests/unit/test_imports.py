@@ -51,8 +51,10 @@ DOORS = {
     "css_inline": ("gateway.digest",),
     "click": ("gateway.cli",),
     "rich": ("gateway.cli",),
+    "matplotlib": ("gateway.cli",),
+    "numpy": ("classifier",),
 }
-HEAVY = ("sklearn", "joblib", "scipy")
+HEAVY = ("sklearn", "joblib", "scipy", "matplotlib")
 """Imported inside functions only: together they take over a second, and most processes that
 import their module never judge."""
 

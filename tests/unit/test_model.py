@@ -11,10 +11,12 @@ from typing import Any
 
 import joblib
 import pytest
-from mail_corpus import write_corpus
+from mail_corpus import write_own
 
+from classifier import corpus
 from classifier.message import Mailbox, Message
 from classifier.model import (
+    EXPLAINED,
     MANIFEST_NAME,
     MODEL_NAME,
     MODELS,
@@ -56,9 +58,11 @@ Jo""",
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    write_corpus(folder / "data")
-    train(folder / "data", folder)
-    return folder
+    write_own(folder / "own")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "OWN", folder / "own")
+        train([], folder / "model")
+    return folder / "model"
 
 
 @pytest.fixture
@@ -118,7 +122,7 @@ def test_a_file_nobody_vouches_for_is_never_opened(copied: Path) -> None:
         load(copied)
     said = str(error.value)
     assert f"{copied / MODEL_NAME}: its SHA-256 is {hashlib.sha256(content).hexdigest()}" in said
-    assert "raincheck model train --data" in said
+    assert "raincheck model train --out" in said
     assert not trace.exists()
     # The same file, vouched for, is opened: what kept it shut was the hash and nothing else.
     vouch(copied)
@@ -146,7 +150,7 @@ def test_another_sklearn_is_refused_before_the_file_is_opened(copied: Path) -> N
         load(copied)
     said = str(error.value)
     assert "trained with scikit-learn 0.24.2, but " in said
-    assert "install 0.24.2, or retrain it: raincheck model train --data" in said
+    assert "install 0.24.2, or retrain it: raincheck model train --out" in said
     assert not trace.exists()
 
 
@@ -168,7 +172,7 @@ def test_a_missing_file_is_named_with_the_way_out(copied: Path, name: str) -> No
     with pytest.raises(ModelError) as error:
         load(copied / MODEL_NAME)
     assert str(copied / name) in str(error.value)
-    assert "raincheck model train --data" in str(error.value)
+    assert "raincheck model train --out" in str(error.value)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"labels": ["pitch"]}', "\udcff"])
@@ -176,6 +180,21 @@ def test_a_broken_manifest_is_refused(copied: Path, content: str) -> None:
     (copied / MANIFEST_NAME).write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(ModelError, match="is no manifest of a model"):
         verify(copied)
+
+
+def test_a_model_of_another_series_is_refused(copied: Path) -> None:
+    """It may be whole, and yet of features that this program does not have."""
+    rewrite(copied, id="2026.11-98e6d59b")
+    with pytest.raises(ModelError, match=r"2026\.11-98e6d59b is not of this program's series"):
+        verify(copied)
+
+
+def test_what_moved_the_score_is_said_only_where_somebody_asks(trained: Path) -> None:
+    model = load(trained)
+    assert model.judge(PITCH).terms
+    assert model.judge(WALK).score < EXPLAINED
+    assert model.judge(WALK).terms == ()
+    assert model.judge(WALK, explain_from=0).terms
 
 
 def test_other_labels_are_refused(copied: Path) -> None:
@@ -200,11 +219,8 @@ def test_the_shipped_model_is_small_and_is_the_one_its_manifest_names(shipped: M
 
 
 def test_the_shipped_model_keeps_no_personal_data(shipped: Model) -> None:
-    terms = [
-        term
-        for _, part in shipped._features.transformer_list
-        for term in part.get_feature_names_out()
-    ]
+    scorer = shipped._scorer
+    terms = [*scorer.terms, *scorer._numbers]
     assert len(terms) > 10_000
     assert not [term for term in terms if any(c.isdecimal() for c in term) or "@" in term]
     assert not [term for term in terms if "://" in term or "www." in term]
@@ -219,18 +235,26 @@ def test_the_shipped_model_knows_a_hard_sell_and_a_friend(shipped: Model) -> Non
     assert walk.label == "personal"
 
 
-def test_a_verdict_names_the_words_that_moved_it(shipped: Model) -> None:
-    terms = shipped.judge(PITCH).terms
+@pytest.mark.parametrize("sentences", [True, False])
+def test_a_verdict_names_what_moved_it_the_strongest_first(
+    shipped: Model, *, sentences: bool
+) -> None:
+    terms = [term for term in shipped.judge(PITCH).terms if term.is_sentence is sentences]
     up = [term.weight for term in terms if term.weight > 0]
     down = [term.weight for term in terms if term.weight < 0]
     assert len(up) >= 3
     assert up == sorted(up, reverse=True)
     assert down == sorted(down)
     assert [term.weight for term in terms] == up + down
+
+
+def test_what_it_names_stands_in_the_mail(shipped: Model) -> None:
     said = PITCH.subject + " " + " ".join(PITCH.own_text.split()) + PITCH.signature
-    named = [term.text for term in terms]
-    assert not [name for name in named if name in PLACEHOLDERS]
+    terms = shipped.judge(PITCH).terms
+    assert not [term.text for term in terms if term.text in PLACEHOLDERS]
+    assert all(term.text in said for term in terms if term.end)
     # In the mail's own spelling, but for pairs that a comma or a sentence end parts.
+    named = [term.text for term in terms if not term.is_sentence]
     assert sum(name in said or name.startswith("[") for name in named) >= len(named) / 2
 
 

@@ -1,17 +1,26 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
-from mail_corpus import write_corpus
+from lessons import named, put
+from mail_corpus import BATCHES, write_corpus, write_own
 
-from classifier import corpus, train
-from classifier.corpus import MIX, CorpusError, Example, regroup, weigh
-from classifier.model import MANIFEST_NAME, MODEL_NAME
+from classifier import archives, corpus, install, train
+from classifier import model as models
+from classifier.card import CARD_NAME
+from classifier.examples import CorpusError, Example
+from classifier.feedback import SOURCE
+from classifier.grouping import MIX, regroup, weigh
+from classifier.model import MANIFEST_NAME, MODEL_NAME, ModelError
+from classifier.vocabulary import vocabulary
 
 
 def example(number: int, text: str | None = None, **fields: object) -> Example:
@@ -28,8 +37,26 @@ def example(number: int, text: str | None = None, **fields: object) -> Example:
     return Example(**(whole | fields))  # type: ignore[arg-type]
 
 
+LINE = {
+    "id": "x",
+    "label": "pitch",
+    "kind": "saas",
+    "language": "en",
+    "from": "a@b.example",
+    "subject": "",
+    "body": "<meet>Call me?",
+}
+
+
+def write_further(folder: Path, name: str) -> None:
+    """A file of one mail, written as ours are."""
+    folder.mkdir(parents=True)
+    (folder / name).write_text(json.dumps(LINE) + "\n", "utf-8")
+
+
 def kept(examples: list[Example]) -> list[str]:
-    return train.vocabulary(examples, train.WORDS, 1000)
+    """The words and pairs that may be kept."""
+    return [term for term in vocabulary(examples, 1000) if term[0] != "~"]
 
 
 def test_a_term_of_five_mails_from_two_senders_is_kept() -> None:
@@ -78,11 +105,32 @@ def test_a_name_in_the_text_is_not_kept_whoever_sent_it(sentence: str, survives:
     assert (rare.pop().lower() in terms) is survives
 
 
-def test_a_name_is_not_kept_as_a_character_term_either() -> None:
-    mails = [example(n, "Jutta comes", names=frozenset({"jutta"})) for n in range(6)]
-    terms = train.vocabulary(mails, train.CHARACTERS, 1000)
-    assert "come" in terms
-    assert not [term for term in terms if term.strip() == "jutta"]
+def test_a_term_of_our_own_needs_three_mails_of_two_authors_only() -> None:
+    def ours(word: str, count: int, authors: int) -> list[Example]:
+        return [
+            example(n, word, source="own", block=f"b{n % authors}", sender="one", group="one")
+            for n in range(count)
+        ]
+
+    assert kept([*ours("lantern", 3, 2), *ours("candle", 3, 1), *ours("torch", 2, 2)]) == [
+        "lantern"
+    ]
+
+
+def test_lessons_add_no_term() -> None:
+    """They carry no names, so a name in them could not be told."""
+    mails = [example(n, "wir sehen den Brief", language="de") for n in range(6)]
+    taught = [
+        example(n, "wir sehen Quentin morgen", source=SOURCE, language="de") for n in range(10, 30)
+    ]
+    assert kept([*mails, *taught]) == kept(mails)
+    assert "brief" in kept(mails)
+
+
+def test_german_nouns_are_no_names() -> None:
+    mails = [example(n, "wir sehen den Brief heute", language="de") for n in range(6)]
+    assert "brief" in kept(mails)
+    assert "brief" not in kept([example(n, "wir sehen den Brief heute") for n in range(6)])
 
 
 def test_no_number_or_address_can_become_a_word() -> None:
@@ -90,16 +138,9 @@ def test_no_number_or_address_can_become_a_word() -> None:
     assert not [term for term in kept(mails) if any(c.isdigit() or c == "@" for c in term)]
 
 
-def test_neither_can_become_a_character_term() -> None:
-    mails = [example(n, "root@host 555 http://x www.x") for n in range(6)]
-    terms = train.vocabulary(mails, train.CHARACTERS, 1000)
-    assert "root" in terms
-    assert not [term for term in terms if set(term) & set("@5") or "://" in term or "www." in term]
-
-
 def test_the_most_frequent_terms_are_kept_when_there_are_too_many() -> None:
     mails = [example(n, "often seldom" if n < 6 else "often") for n in range(9)]
-    assert train.vocabulary(mails, train.WORDS | {"ngram_range": (1, 1)}, 1) == ["often"]
+    assert vocabulary(mails, 1) == ["often"]
 
 
 def test_near_identical_texts_are_kept_once_and_kin_is_one_group() -> None:
@@ -110,6 +151,13 @@ def test_near_identical_texts_are_kept_once_and_kin_is_one_group() -> None:
     found = regroup(example(n, text) for n, text in enumerate([letter, same, kin, other, "", "  "]))
     assert [e.id for e in found] == ["m0", "m2", "m3"]
     assert found[0].group == found[1].group != found[2].group
+
+
+def test_a_twin_that_says_the_opposite_is_kept() -> None:
+    words = " ".join(f"w{chr(97 + n)}" for n in range(20))
+    pitch = example(1, f"{words} buy", label="pitch")
+    assert len(regroup([pitch, example(2, f"{words} bye")])) == 2
+    assert len(regroup([pitch, example(2, f"{words} bye", label="pitch")])) == 1
 
 
 def test_one_sender_and_one_named_group_are_one_group() -> None:
@@ -129,31 +177,135 @@ def test_each_label_has_its_share_and_a_campaign_counts_as_its_root() -> None:
     assert sum(pitch[:9]) == pytest.approx(3 * pitch[9])
 
 
+@pytest.mark.usefixtures("own")
 def test_training_twice_gives_the_same_file(tmp_path: Path) -> None:
     write_corpus(tmp_path / "data")
     heard: list[tuple[str, float]] = []
-    first = train.train(tmp_path / "data", tmp_path / "a", lambda *at: heard.append(at))
-    second = train.train(tmp_path / "data", tmp_path / "b")
+    first = train.train([tmp_path / "data"], tmp_path / "a", lambda *at: heard.append(at))
+    second = train.train([tmp_path / "data"], tmp_path / "b")
     assert (tmp_path / "a" / MODEL_NAME).read_bytes() == (tmp_path / "b" / MODEL_NAME).read_bytes()
-    assert first.id == second.id == f"2026.11-{first.sha256[:8]}"
+    assert first.id == second.id == f"2026.12-{first.sha256[:8]}"
     assert [share for _, share in heard] == sorted(share for _, share in heard)
     assert heard[-1] == ("done", 1.0)
     written = json.loads((tmp_path / "a" / MANIFEST_NAME).read_text())
     assert written["sha256"] == first.sha256
-    assert set(written["data"]) == {"pitches.jsonl.gz", "genuine.jsonl.gz", "junk.jsonl.gz"}
-    assert written["examples"]["pitch"] == 16
+    archived = {"pitches.jsonl.gz", "genuine.jsonl.gz", "junk.jsonl.gz"}
+    assert set(written["data"]) == archived | {f"{name}.jsonl" for name in BATCHES}
+    assert written["examples"]["pitch"] == 32
+    card = (tmp_path / "a" / CARD_NAME).read_text()
+    assert f"# Model {first.id}" in card
+    assert "| own | " in card
+    assert all(f"| {name} | `{digest}` |" in card for name, digest in written["data"].items())
 
 
+@pytest.mark.usefixtures("own")
+def test_the_model_that_was_there_is_kept(tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    put(out, "old")
+    manifest = train.train([], out)
+    assert models.verify(out) == manifest
+    assert models.verify(install.previous(out)).id == named("old")
+    assert {path.name for path in out.iterdir()} == {MODEL_NAME, MANIFEST_NAME, CARD_NAME}
+
+
+@pytest.mark.usefixtures("own")
+def test_a_folder_that_holds_something_else_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/raincheck.db").touch()
+    heard: list[str] = []
+    with pytest.raises(ModelError, match=r"out: holds raincheck\.db"):
+        train.train([], tmp_path / "out", lambda stage, _: heard.append(stage))
+    assert heard == []
+
+
+def test_the_mails_of_a_further_folder_are_not_ours(own: Path, tmp_path: Path) -> None:
+    write_further(tmp_path / "mine", "en01.jsonl")
+    found = corpus.read([tmp_path / "mine"])
+    (mail,) = (one for one in found.items if one.source == "data")
+    assert mail.block == "mine/en01"
+    assert {one.block for one in found.items if one.source == "own"} == set(BATCHES)
+    ours, theirs = (found.files[name] for name in ("en01.jsonl", "mine/en01.jsonl"))
+    assert ours == hashlib.sha256((own / "en01.jsonl").read_bytes()).hexdigest()
+    assert theirs == hashlib.sha256((tmp_path / "mine/en01.jsonl").read_bytes()).hexdigest()
+
+
+@pytest.mark.usefixtures("own")
+def test_files_of_one_name_are_all_listed_and_one_given_twice_once(tmp_path: Path) -> None:
+    folders = [tmp_path / name / "mine" for name in "ab"]
+    for folder in folders:
+        write_further(folder, "new.jsonl")
+    found = corpus.read([*folders, folders[0]])
+    names = {f"{name}.jsonl" for name in BATCHES}
+    assert set(found.files) - names == {"new.jsonl", "mine/new.jsonl"}
+
+
+def test_the_acts_of_two_mails_of_one_id_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recogniser:
+        def acts(self, texts: list[str]) -> list[str]:
+            return texts
+
+    monkeypatch.setattr(train, "_recogniser", lambda _: Recogniser())
+    monkeypatch.setattr(train, "summary", lambda text: np.array([len(text)]))
+    acts = (("offer", "x"),)
+    mails = [
+        example(1, "a", acts=acts, block="one", source="own"),
+        example(1, "bbb", acts=acts, block="two", source="own"),
+        example(1, "ccccc"),
+    ]
+    _, rows = train._acts(mails, lambda *_: None)
+    assert rows.tolist() == [[1], [3], [5]]
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\x85", "\x0c"])
+def test_a_mail_may_hold_what_else_ends_a_line(tmp_path: Path, character: str) -> None:
+    path = tmp_path / "en90.jsonl"
+    line = json.dumps(LINE | {"subject": f"One{character}two"}, ensure_ascii=False)
+    path.write_text(f"{line}\n{json.dumps(LINE)}", "utf-8")
+    assert len(list(corpus.batch(path))) == 2
+
+
+@pytest.mark.usefixtures("own")
+def test_the_shipped_corpus_alone_is_enough(tmp_path: Path) -> None:
+    manifest = train.train([], tmp_path / "out")
+    assert manifest.examples["pitch"] == 16
+    assert set(manifest.data) == {f"{name}.jsonl" for name in BATCHES}
+
+
+@pytest.mark.usefixtures("own")
 def test_a_folder_without_data_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="no training data here; expected one of pitches"):
-        train.train(tmp_path, tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CorpusError, match="empty: no training data here; expected"):
+        train.train([tmp_path / "empty"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_too_few_groups_are_refused(tmp_path: Path) -> None:
-    write_corpus(tmp_path, labels=("pitch", "personal", "bulk"))
+def test_too_few_groups_are_refused(own: Path, tmp_path: Path) -> None:
+    for path in own.iterdir():
+        path.unlink()
+    write_own(own, labels=("pitch", "personal", "bulk"))
     with pytest.raises(CorpusError, match="only 0 independent groups of label junk"):
-        train.train(tmp_path, tmp_path / "out")
+        train.train([], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("{", "Expecting property name"),
+        ([], "list indices"),
+        ({}, "'id'"),
+        (LINE | {"label": "ham"}, "x: label 'ham' is none of"),
+        (LINE | {"from": ""}, "x: 'from' names nobody"),
+        (LINE | {"from": "<>"}, "x: 'from' names nobody"),
+        (LINE | {"body": "plain"}, "no act before 'plain'"),
+        (LINE | {"body": "<bogus>plain"}, "no act before '<bogus>plain'"),
+    ],
+)
+def test_a_broken_line_of_our_corpus_is_named(own: Path, line: object, fault: str) -> None:
+    path = own / "en01.jsonl"
+    broken = line if isinstance(line, str) else json.dumps(line)
+    path.write_text(path.read_text().splitlines()[0] + "\n" + broken + "\n")
+    with pytest.raises(CorpusError, match=r"en01\.jsonl, line 2: .*" + re.escape(fault)):
+        corpus.read()
 
 
 @pytest.mark.parametrize(
@@ -163,7 +315,7 @@ def test_too_few_groups_are_refused(tmp_path: Path) -> None:
 def test_a_broken_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "junk.jsonl.gz").write_bytes(content)
     with pytest.raises(CorpusError, match=r"junk\.jsonl\.gz: cannot be read"):
-        corpus.read(tmp_path)
+        archives.read(tmp_path)
 
 
 def archive(path: Path, files: dict[str, bytes]) -> None:
@@ -195,7 +347,7 @@ def test_archives_are_read_by_folder_and_what_is_no_mail_is_skipped(tmp_path: Pa
             "data/list.txt": b"no mail",
         },
     )
-    found = {e.id: (e.label, e.kind, e.source, e.sender) for e in corpus.read(tmp_path).items}
+    found = {e.id: (e.label, e.kind, e.source, e.sender) for e in archives.read(tmp_path)}
     assert found == {
         "sa-spam-1-00002": ("pitch", "pitch", "pitches", "sa-spam"),
         "easy-ham-1/00001.a.txt": ("personal", "easy-ham", "spamassassin", "jo"),
@@ -208,22 +360,10 @@ def test_a_pitch_is_read_as_received_where_that_is_known(tmp_path: Path) -> None
     record = {"id": "p-1", "label": "pitch", "subject": "s", "body": "from the table"}
     (tmp_path / "pitches.jsonl.gz").write_bytes(gzip.compress(json.dumps(record).encode()))
     archive(tmp_path / "raw-pitches.tar.xz", {"p-1.eml": mail("x@example.org", "as received")})
-    read = corpus.read(tmp_path)
-    assert [e.text for e in read.items] == ["About as received\n\nToday as received here."]
-    assert set(read.files) == {"pitches.jsonl.gz", "raw-pitches.tar.xz"}
-
-
-def test_a_pitch_in_a_language_without_genuine_mail_is_left_out(tmp_path: Path) -> None:
-    records = [
-        {
-            "id": f"p-{lang}",
-            "label": "pitch",
-            "subject": lang,
-            "body": f"mail in {lang}",
-            "lang": lang,
-        }
-        for lang in ("en", "pl")
+    assert [e.text for e in archives.read(tmp_path)] == [
+        "About as received\n\nToday as received here."
     ]
-    lines = "\n".join(map(json.dumps, records)).encode()
-    (tmp_path / "pitches.jsonl.gz").write_bytes(gzip.compress(lines))
-    assert [e.id for e in corpus.read(tmp_path).items] == ["p-en"]
+    assert [path.name for path in archives.files(tmp_path)] == [
+        "pitches.jsonl.gz",
+        "raw-pitches.tar.xz",
+    ]

@@ -1,0 +1,252 @@
+"""The single pass says what scikit-learn's pipeline says, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mail_corpus import OPENINGS, write_own
+
+from classifier import corpus, explain, features
+from classifier.acts import ACTS, plain, segments
+from classifier.examples import message_of
+from classifier.model import MODEL_NAME, MODELS
+from classifier.scorer import Scorer, Scores, settled
+from classifier.sentences import LONGEST, MOST, sentences
+from classifier.text import PLACEHOLDERS, normalise
+from classifier.train import fit
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A pipeline trained on the tests' own corpus."""
+    folder = tmp_path_factory.mktemp("own")
+    write_own(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "OWN", folder)
+        return fit(corpus.read().items)[0]
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Any:
+    return joblib.load(Path(MODELS) / MODEL_NAME)
+
+
+WORDS = st.sampled_from(
+    [word for lines in OPENINGS.values() for line in lines for word in line.split()]
+    + [
+        "\n",
+        "\n\n",
+        ". ",
+        "? ",
+        "!",
+        "- ",
+        *PLACEHOLDERS,
+        "Hi,",
+        "unheardof",
+        "ß",
+        "Ω",
+        "we",
+        "our",
+    ]
+)
+TEXTS = st.one_of(st.lists(WORDS, max_size=60).map(" ".join), st.text(max_size=200))
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=TEXTS)
+def test_one_pass_says_what_the_pipeline_says(small: Any, text: str) -> None:
+    expected = small.predict_proba([text])[0]
+    assert Scorer(small).score(text).probabilities == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(TEXTS, min_size=1, max_size=4))
+def test_so_it_does_for_the_shipped_model(shipped: Any, texts: list[str]) -> None:
+    scorer = Scorer(shipped)
+    found = np.array([scorer.score(text).probabilities for text in texts])
+    assert found == pytest.approx(shipped.predict_proba(texts), abs=1e-12)
+
+
+@pytest.mark.parametrize(("known", "pitch"), [(0, 0.02), (14, 0.51), (28, 1.0), (99, 1.0)])
+def test_a_mail_that_says_little_is_drawn_towards_delivery(known: int, pitch: float) -> None:
+    nothing = np.zeros((0, len(features.JUDGED)))
+    certain = np.array([1.0, 0.0, 0.0, 0.0])
+    scores = Scores(certain, ("",), nothing, np.arange(known), np.ones(known), np.zeros((2, 0)))
+    found = settled(scores)
+    assert found["pitch"] == pytest.approx(pitch)
+    assert sum(found.values()) == pytest.approx(1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(text=TEXTS)
+def test_the_acts_are_the_recognisers(small: Any, text: str) -> None:
+    recogniser = small.named_steps["features"].transformer_list[1][1].recogniser
+    (expected,) = recogniser.acts([text])
+    assert Scorer(small).score(text).acts == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_sentence_ends_where_a_reader_ends_it() -> None:
+    text = (
+        "Hi Dr. Lang, we met, e.g. in May.\nDid we? I think so!\n"
+        "This line is so long that it was wrapped by the client and\ngoes on here.\n- one\n- two\n"
+        "Short. This one begins within a line that was wrapped\nand this is its end\nTom\n"
+        "A line of sixty characters or more that goes on with a Great\nName, as do those\nJo"
+    )
+    assert sentences(text) == [
+        "Hi Dr. Lang, we met, e.g. in May.",
+        "Did we?",
+        "I think so!",
+        "This line is so long that it was wrapped by the client and\ngoes on here.",
+        "- one",
+        "- two",
+        "Short.",
+        "This one begins within a line that was wrapped\nand this is its end",
+        "Tom",
+        "A line of sixty characters or more that goes on with a Great\nName, as do those",
+        "Jo",
+    ]
+
+
+def test_a_text_without_end_is_cut() -> None:
+    assert sentences("") == []
+    assert [len(one) for one in sentences("a" * 5000)] == [LONGEST]
+    assert len(sentences("Yes. " * 5000)) == MOST
+
+
+def test_terms_are_words_pairs_and_stems_within_a_sentence() -> None:
+    assert features.mail_terms("Offer\nWould you? Yes.") == [
+        "offer",
+        *("would", "you", "?", "would you", "you ?"),
+        "yes",
+    ]
+    assert features.terms(["pricing", "now"]) == ["pricing", "now", "pricing now", "~prici"]
+
+
+def test_a_sentence_knows_its_place_and_its_neighbours() -> None:
+    first, last = features.sentence_terms("Deal", ["We sell.", "Call me?"])
+    assert {"we", "sell", "we sell", "@0", "$1", "#0", "<deal", ">call", ">me", ">?"} == set(first)
+    assert {"@1", "$0", "<we", "<sell"} <= set(last)
+    assert features.sentence_terms("Deal", []) == []
+
+
+def test_the_shape_counts_what_it_names() -> None:
+    text = "why?\n\nBuy NOW!\n\n- xxlinkxx\n- xxlinkxx ok?"
+    subject, body = features.subject_and_sentences(text)
+    row = features.shape(text, [features.words(one) for one in (subject, *body)])
+    named = dict(zip(features.SHAPE, row, strict=True))
+    assert len(row) == len(features.SHAPE)
+    assert named["links"] == pytest.approx(np.log(3))
+    assert named["list items"] == pytest.approx(np.log(3))
+    assert (named["subject asks"], named["subject in small letters"]) == (1, 1)
+    assert named["ends with a question"] == 1
+    assert named["capitals"] == pytest.approx(4 / 24)
+    empty = dict(zip(features.SHAPE, features.shape("", [[]]), strict=True))
+    assert set(empty.values()) == {0}
+
+
+def test_a_marked_text_is_taken_apart() -> None:
+    marked = "<greet>Hi,\n\n<offer>We sell <b>. <meet>Call?"
+    assert segments(marked) == [("greet", "Hi,\n\n"), ("offer", "We sell <b>. "), ("meet", "Call?")]
+    assert plain(marked) == "Hi,\n\nWe sell <b>. Call?"
+    for unmarked in ("", "Hi", "Hi <offer>there", "<nothing>Hi"):
+        with pytest.raises(ValueError, match="no act before"):
+            segments(unmarked)
+
+
+def explained(pipeline: Any, subject: str, text: str) -> tuple[Any, Any]:
+    message = message_of("Jo Doe <jo@x.example>", subject, text)
+    scorer = Scorer(pipeline)
+    scores = scorer.score(normalise(message))
+    return message, explain.terms(scorer, scores, message)
+
+
+PITCH = (
+    "Hi Ana,\n\nWe build mobile apps for companies like yours at affordable prices, see "
+    "https://apps.example.\nCan I send you a free quote and a proposal?\n\nJo"
+)
+
+
+def test_a_sentence_is_named_with_its_act_where_it_stands(small: Any) -> None:
+    message, found = explained(small, "Apps", PITCH)
+    said = {term.act: term for term in found if term.is_sentence}
+    assert {"offer", "meet"} <= set(said)
+    for term in said.values():
+        spot = " ".join(message.own_text[term.start : term.end].split())
+        assert term.act == "subject" or spot == term.text
+    assert said["offer"].text.startswith("We build mobile apps")
+    assert said["offer"].text.endswith("https://apps.example.")
+    assert said["meet"].weight > 0
+
+
+def test_what_a_sentence_weighs_is_what_the_score_loses_without_it(small: Any) -> None:
+    scorer = Scorer(small)
+    acts = scorer.score("Apps\n\nWe build apps. Can I send you a free quote? See you soon.").acts
+    gradient = scorer.act_weights[0]
+    lost = explain._by_acts(gradient, acts)
+    for at in range(len(acts)):
+        without = features.summary(np.delete(acts, at, axis=0))
+        assert lost[at] == pytest.approx(gradient @ (features.summary(acts) - without))
+    assert explain._by_acts(gradient, acts[:1]) == pytest.approx(
+        gradient @ features.summary(acts[:1])
+    )
+    assert len(explain._by_acts(gradient, acts[:0])) == 0
+
+
+def test_words_are_named_as_the_mail_spells_them_and_never_stems(small: Any) -> None:
+    _, found = explained(small, "Apps", PITCH.replace("mobile", "MOBILE"))
+    named = [term.text for term in found if not term.is_sentence]
+    assert "MOBILE" in " ".join(named)
+    assert not [name for name in named if name.startswith("~") or name in PLACEHOLDERS]
+
+
+OFFER = "We build mobile apps for companies like yours at affordable prices."
+FOOTER = "\n".join(
+    ["_" * 20, "Talk mailing list", "talk@lists.example", "listinfo we build", "x", "y"]
+)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "we " * 700,  # a sentence that is cut
+        FOOTER + "\n\n",  # lines that are left out
+        "We saw https://we.example/build and 44 of them. " * 20,
+        "Wir bauen. " * 200,
+    ],
+)
+def test_a_sentence_is_quoted_from_where_it_stands_or_not_placed(small: Any, before: str) -> None:
+    message, found = explained(small, "Apps", f"{before} {OFFER}\nCan I send you a free quote?")
+    placed = [term for term in found if term.end]
+    assert all(len(term.text) < 1500 for term in found)
+    for term in placed:
+        assert term.text == " ".join(message.own_text[term.start : term.end].split())
+    offers = [term.text for term in placed if "affordable" in term.text]
+    assert [text for text in offers if OFFER not in text] == []
+
+
+def test_placeholders_are_readable_wherever_they_stand(small: Any) -> None:
+    _, found = explained(small, "Free quote: save 50%, or $500!", PITCH)
+    shown = {term.act: term.text for term in found}
+    assert shown.get("subject", "[percent], or [sum]!").endswith("[percent], or [sum]!")
+    assert explain.shown("save xxpercentxx, or XXMONEYXX!") == "save [percent], or [sum]!"
+
+
+def test_a_sentence_of_no_sure_act_is_a_sentence_still(small: Any) -> None:
+    assert explain._act(np.full(len(features.JUDGED), 0.1)) == "unsure"
+    _, found = explained(small, "", "Zyx wvu tsr. " + OFFER)
+    assert all(term.is_sentence == bool(term.act) for term in found)
+
+
+def test_an_empty_mail_has_nothing_to_explain(small: Any) -> None:
+    assert explained(small, "", "")[1] == ()
+
+
+def test_every_act_is_documented() -> None:
+    assert all(ACTS.values())
+    assert len(features.JUDGED) == len(ACTS) - 1
