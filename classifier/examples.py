@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import getaddresses
@@ -13,6 +14,9 @@ from classifier.verdict import LABELS, Label
 
 Progress = Callable[[str, float], None]
 """Hears what long work is doing, and the share of it that is done."""
+
+
+_ANGLED = re.compile(r"([^<>]*)<([^<>\s]+@[^<>\s]+)>\s*")
 
 
 class CorpusError(Exception):
@@ -58,7 +62,10 @@ class Examples:
 def message_of(sender: str, subject: str, text: str) -> Message:
     """A message of which only these are known."""
     own, quoted, signature = body.split(text[: 2 * CAP])
-    people = getaddresses([sender])
+    people = [pair for pair in getaddresses([sender]) if any(pair)]
+    if not people and (match := _ANGLED.fullmatch(sender)):
+        # From Python 3.13 on a display name that ought to be quoted is refused as a whole.
+        people = [(match[1].strip(), match[2])]
     return Message(
         from_=tuple(_mailbox(name, address) for name, address in people),
         subject=subject,

@@ -16,7 +16,7 @@ from mail_corpus import BATCHES, write_corpus, write_own
 from classifier import archives, corpus, install, train
 from classifier import model as models
 from classifier.card import CARD_NAME
-from classifier.examples import CorpusError, Example
+from classifier.examples import CorpusError, Example, message_of
 from classifier.feedback import SOURCE
 from classifier.grouping import MIX, regroup, weigh
 from classifier.model import MANIFEST_NAME, MODEL_NAME, ModelError
@@ -151,6 +151,19 @@ def test_near_identical_texts_are_kept_once_and_kin_is_one_group() -> None:
     found = regroup(example(n, text) for n, text in enumerate([letter, same, kin, other, "", "  "]))
     assert [e.id for e in found] == ["m0", "m2", "m3"]
     assert found[0].group == found[1].group != found[2].group
+
+
+@pytest.mark.parametrize(
+    "sender", ["Mick @ No. 9 <mick@motors.example>", "Mick <mick@motors.example>"]
+)
+def test_a_sender_is_known_whatever_the_parser_makes_of_the_name(sender: str) -> None:
+    people = message_of(sender, "", "").from_
+    assert people[-1].address == "mick@motors.example"
+
+
+@pytest.mark.parametrize("sender", ["", "<>", "<no address>"])
+def test_a_sender_without_address_has_none(sender: str) -> None:
+    assert not [one for one in message_of(sender, "", "").from_ if "@" in one.address]
 
 
 def test_a_twin_that_says_the_opposite_is_kept() -> None:
