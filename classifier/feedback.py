@@ -27,6 +27,7 @@ from typing import Literal, get_args
 
 from classifier.examples import CorpusError, Example, Examples
 from classifier.grouping import regroup
+from classifier.install import sync
 from classifier.message import Limits, Message
 from classifier.message import read as read_mail
 from classifier.text import normalise
@@ -95,8 +96,8 @@ def append(path: Path, learnt: Lesson) -> None:
             raise OSError(f"{path}: the disk took a part of a line only; nothing was kept")
         os.fsync(descriptor)
     if fresh:
-        _sync_directory(path.parent)
-        _sync_directory(path.parent.absolute().parent)
+        sync(path.parent)
+        sync(path.parent.absolute().parent)
 
 
 @contextmanager
@@ -136,14 +137,6 @@ def _is_whole(line: bytes) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read(path: Path) -> list[Lesson]:

@@ -207,8 +207,8 @@ def _rates(items: Sequence[Scored], label: Label) -> dict[str, Rate]:
 def _precision(scored: Sequence[Scored]) -> dict[str, Rate]:
     table = {}
     for threshold in THRESHOLDS:
-        hits = [item for item in scored if item.probabilities["pitch"] >= threshold]
-        right = sum(item.example.label == "pitch" for item in hits)
+        hits = [item for item in scored if item.score >= threshold]
+        right = sum(item.is_pitch for item in hits)
         table[f"{threshold:.2f}"] = rate(right, len(hits))
     return table
 
@@ -227,7 +227,7 @@ def rate(hits: int, n: int) -> Rate:
 def _auc(scored: Sequence[Scored]) -> float:
     from sklearn.metrics import roc_auc_score
 
-    truth = [item.example.label == "pitch" for item in scored]
+    truth = [item.is_pitch for item in scored]
     if all(truth) or not any(truth):
         return 0.0
-    return float(roc_auc_score(truth, [item.probabilities["pitch"] for item in scored]))
+    return float(roc_auc_score(truth, [item.score for item in scored]))

@@ -50,7 +50,7 @@ def put(folder: Path, write: Callable[[Path], Manifest]) -> Manifest:
         (fresh / WAITING).touch()
         _sync_files(fresh)
         _place(fresh, folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     return manifest
 
 
@@ -76,7 +76,7 @@ def rollback(folder: Path) -> Manifest:
                 raise ModelError(f"{before}: there is no earlier model to go back to")
             models.verify(before)
             _exchange(before, folder)
-            _sync(folder.parent)
+            sync(folder.parent)
         return models.verify(folder)
 
 
@@ -153,10 +153,11 @@ def _turn(directory: Path) -> Iterator[None]:
 
 def _sync_files(folder: Path) -> None:
     for path in (*folder.iterdir(), folder):
-        _sync(path)
+        sync(path)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the entries of a directory, durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,8 @@
 """The sales manoeuvres in a mail, each with the words it was recognised by.
 
-The phrases stand in `tactics/<language>.toml`, all languages at once: a mail mixes them, and a
-phrase of one hardly ever stands in another. Code are only the names, the merge fields and the
-false `Re:`. `find(message)` looks at the subject and at the first `CAP` characters of the
+The phrases stand in `tactics/<language>.toml`; a mail is searched for those of the language whose
+common words it has most of. Code are only the names, the merge fields and the false `Re:`.
+`find(message)` looks at the subject and at the first `CAP` characters of the
 sender's own text and never raises. A broken phrase file raises `TacticsError`, which names the
 place and the way out.
 """

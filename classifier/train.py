@@ -70,6 +70,9 @@ GRAIN, ACT_GRAIN = 2.0**-10, 2.0**-5
 """What the weights are rounded to; it moves no score by a thousandth."""
 SEED = 20_261_122
 
+Marked = tuple[list[list[str]], list[int]]
+"""A mail's sentences as terms, and the numbers of their acts."""
+
 
 def train(data: Sequence[Path], out: Path, progress: Progress | None = None) -> Manifest:
     """Train on our own corpus and the folders `data`, put the model into `out`."""
@@ -149,13 +152,14 @@ def _acts(examples: Sequence[Example], tell: Progress) -> tuple[Any, Any]:
     own = [at for at, example in enumerate(examples) if example.source == "own"]
     others = [at for at, example in enumerate(examples) if example.source != "own"]
     tell("learning acts", 0.1)
-    recogniser = _recogniser([examples[at] for at in own])
+    marked = [marked_sentences(examples[at]) for at in own]
+    recogniser = _recogniser(marked)
     table = _summaries(recogniser, examples, others)
     blocks = [examples[at].block for at in own]
     parts = GroupKFold(min(FOLDS, len(set(blocks)))).split(blocks, groups=blocks)
     for number, (inside, outside) in enumerate(parts):
         tell(f"acts as unseen mail shows them, {number + 1} of {FOLDS}", 0.2 + 0.12 * number)
-        partial = _recogniser([examples[own[at]] for at in inside])
+        partial = _recogniser([marked[at] for at in inside])
         table |= _summaries(partial, examples, [own[at] for at in outside])
     rows = np.array([table[at] for at in range(len(examples))])
     return ActFeatures(recogniser, rows.mean(axis=0), rows.std(axis=0) + LEAST_SCALE), rows
@@ -172,13 +176,14 @@ def _summaries(recogniser: Any, examples: Sequence[Example], places: list[int]) 
     return {at: summary(acts) for at, acts in zip(places, recognised, strict=True)}
 
 
-def _recogniser(examples: Sequence[Example]) -> Any:
-    """An `ActRecogniser` of the examples that carry acts."""
+def _recogniser(marked: Sequence[Marked]) -> Any:
+    """An `ActRecogniser` of these mails' sentences."""
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    rows, acts = labelled_sentences(examples)
+    rows = [row for terms, _ in marked for row in terms]
+    acts = [act for _, numbers in marked for act in numbers]
     # Single precision halves the time; what is learnt is kept in double precision.
     vectorizer = TfidfVectorizer(
         analyzer=itself,
@@ -195,21 +200,17 @@ def _recogniser(examples: Sequence[Example]) -> Any:
     return ActRecogniser(vectorizer, linear)
 
 
-def labelled_sentences(examples: Sequence[Example]) -> tuple[list[list[str]], list[int]]:
-    """The terms of every sentence whose act an author named, and the acts' numbers."""
-    rows: list[list[str]] = []
-    acts: list[int] = []
-    for example in examples:
-        named = [
-            (sentence, JUDGED.index(act))
-            for act, piece in example.acts
-            if act in JUDGED
-            for sentence in sentences(normalise(Message(own_text=piece)))
-        ]
-        subject = example.text.partition("\n")[0]
-        rows.extend(sentence_terms(subject, [sentence for sentence, _ in named]))
-        acts.extend(act for _, act in named)
-    return rows, acts
+def marked_sentences(example: Example) -> Marked:
+    """The terms of every sentence whose act the author named, and the acts' numbers."""
+    named = [
+        (sentence, JUDGED.index(act))
+        for act, piece in example.acts
+        if act in JUDGED
+        for sentence in sentences(normalise(Message(own_text=piece)))
+    ]
+    subject = example.text.partition("\n")[0]
+    rows = sentence_terms(subject, [sentence for sentence, _ in named])
+    return rows, [act for _, act in named]
 
 
 def _linear() -> Any:

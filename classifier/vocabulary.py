@@ -3,9 +3,9 @@
 Of the archives' mails a term is kept only if it occurs in at least five of them, from at least two
 senders, in at least two groups, and holds no word that is known only as somebody's name; of our
 own mails, which are invented, if two authors used it. So the file carries no address, no number
-and no name that one correspondent brought in. What the user taught adds no term: a lesson knows its
-sender as a hash only, so that names in it could not be told. The recogniser is trained on the mails
-whose acts their author marked, and on nothing else.
+and no name that one correspondent brought in. What the user taught adds no term: a lesson knows
+its sender as a hash only, so that names in it could not be told. The recogniser of acts has terms
+of its own, of our own mails alone.
 """
 
 from __future__ import annotations

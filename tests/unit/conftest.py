@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mail_corpus import write_own
 
-from classifier import corpus
+from classifier import corpus, train
 from gateway.memory.store import Store
 
 
@@ -33,3 +33,14 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_own(folder)
     monkeypatch.setattr(corpus, "OWN", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model, to be read only."""
+    folder = tmp_path_factory.mktemp("model")
+    write_own(folder / "own")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "OWN", folder / "own")
+        train.train([], folder / "model")
+    return folder / "model"

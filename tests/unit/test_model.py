@@ -11,9 +11,7 @@ from typing import Any
 
 import joblib
 import pytest
-from mail_corpus import write_own
 
-from classifier import corpus
 from classifier.message import Mailbox, Message
 from classifier.model import (
     EXPLAINED,
@@ -26,7 +24,6 @@ from classifier.model import (
     verify,
 )
 from classifier.text import PLACEHOLDERS
-from classifier.train import train
 from classifier.verdict import LABELS
 
 PITCH = Message(
@@ -53,16 +50,6 @@ ten, and we could have lunch at the mill afterwards, if it is open. Anna says he
 
 Jo""",
 )
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    write_own(folder / "own")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "OWN", folder / "own")
-        train([], folder / "model")
-    return folder / "model"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from mail_corpus import write_own
 
-from classifier import corpus, train
+from classifier import corpus
 from gateway.cli import Failure, root
 from gateway.cli.thresholds import Judged, as_dict, nearest, rows
 
@@ -23,17 +23,6 @@ WALK = (
     "From: Jo <jo@friends.example>\r\nSubject: Sunday\r\n\r\nThanks for the walk on Sunday, it was "
     "lovely to see you and the children. I will bring the book that I borrowed.\r\n"
 )
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model."""
-    folder = tmp_path_factory.mktemp("model")
-    write_own(folder / "own")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "OWN", folder / "own")
-        train.train([], folder / "model")
-    return folder / "model"
 
 
 @pytest.fixture
