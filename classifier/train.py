@@ -12,8 +12,9 @@ Calibration is by temperature: one number, fitted on predictions for groups the 
 had not seen, divides all coefficients. It keeps the model linear, so that explanations stay
 exact. It is fitted to the pitch score alone, on which all decisions rest.
 
-The same data gives the same file. Raises CorpusError when the data cannot be used, ModelError when
-the folder holds something else than a model, and OSError.
+The same data gives the same file on the same kind of processor, however many cores it has: sums
+are made in one thread, since several would add up in another order. Raises CorpusError when the
+data cannot be used, ModelError when the folder holds something else than a model, and OSError.
 """
 
 from __future__ import annotations
@@ -100,10 +101,17 @@ def write(examples: Examples, pipeline: Any, temperature: float, folder: Path) -
 
 def fit(examples: Sequence[Example], progress: Progress | None = None) -> tuple[Any, float]:
     """The calibrated pipeline and its temperature."""
+    import sklearn.linear_model  # noqa: F401 - a limit reaches what is loaded by then
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        return _fitted(examples, progress or (lambda _stage, _share: None))
+
+
+def _fitted(examples: Sequence[Example], tell: Progress) -> tuple[Any, float]:
     from scipy.sparse import csr_matrix, hstack
     from sklearn.pipeline import FeatureUnion, Pipeline
 
-    tell = progress or (lambda _stage, _share: None)
     _check(examples)
     tell("choosing terms", 0.0)
     words = _words(examples)

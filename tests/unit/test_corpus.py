@@ -24,6 +24,8 @@ from classifier.verdict import LABELS
 LANGUAGES = {"en", "de", "fr", "es", "nl", "it", "pt", "pl"}
 FIELDS = {"id", "label", "kind", "language", "from", "subject", "body"}
 OPTIONAL = {"sequence", "step", "twin", "tactics"}
+UNQUOTED = re.compile(r"""(?!")[^<]*[()<>@,;:\\".\[\]][^<]* <""")
+"""A display name that RFC 5322 section 3.4 wants in quotes: parsers differ on what it says."""
 DOMAIN = re.compile(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)+)|https?://([\w-]+(?:\.[\w-]+)+)")
 
 
@@ -54,6 +56,7 @@ def test_every_line_is_as_the_readme_says() -> None:
             "id": record["id"].startswith(f"{batch}-"),
             "label": record["label"] in LABELS,
             "language": record["language"] in LANGUAGES,
+            "sender": not UNQUOTED.match(record["from"]),
             "acts": bool(segments(record["body"])),
             "tactics": set(record.get("tactics", {})) <= set(NAMES),
             "whose tactics": record["label"] == "pitch" or "tactics" not in record,

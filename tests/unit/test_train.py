@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from lessons import named, put
 from mail_corpus import BATCHES, write_corpus, write_own
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from classifier import archives, corpus, install, train
 from classifier import model as models
@@ -209,6 +210,17 @@ def test_training_twice_gives_the_same_file(tmp_path: Path) -> None:
     assert f"# Model {first.id}" in card
     assert "| own | " in card
     assert all(f"| {name} | `{digest}` |" in card for name, digest in written["data"].items())
+
+
+def test_sums_are_made_in_one_thread_whatever_the_cores(own: Path) -> None:
+    threads: set[int] = set()
+
+    def tell(_stage: str, _share: float) -> None:
+        threads.update(library["num_threads"] for library in threadpool_info())
+
+    with threadpool_limits(limits=2):
+        train.fit(corpus.read([own]).items, tell)
+    assert threads == {1}
 
 
 @pytest.mark.usefixtures("own")
