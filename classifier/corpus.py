@@ -45,7 +45,12 @@ def read(folders: Sequence[Path] = (), progress: Progress | None = None) -> Exam
         if not written:
             found.extend(archives.read(folder, progress))
         files.extend(written or archives.files(folder))
-    return Examples(tuple(weigh(regroup(found))), _digests(files))
+    return Examples(tuple(weigh(regroup(found))), digests(files))
+
+
+def unseen() -> list[Path]:
+    """The files of ours that are never trained on."""
+    return sorted((OWN / "unseen").glob("*.jsonl"))
 
 
 def batch(path: Path) -> Iterator[Example]:
@@ -98,7 +103,7 @@ def _example(record: dict[str, Any], source: str, block: str) -> Example:
     )
 
 
-def _digests(files: Iterable[Path]) -> dict[str, str]:
+def digests(files: Iterable[Path]) -> dict[str, str]:
     """Each file's SHA-256 by its name, with its folder's where an earlier file has the same."""
     found: dict[str, str] = {}
     for path in dict.fromkeys(path.parent.resolve() / path.name for path in files):

@@ -4,19 +4,23 @@
 fold's mails, and so judges every mail once by a model that saw neither it, nor its sender, nor its
 campaign, nor, for our own mails, anything its author wrote in that batch. `leave_sources_out`
 does so source by source: our own corpus judged by what the archives teach, and each archive by
-everything else. Templates are trained on but not counted. Raises CorpusError.
+everything else. `judge_unseen` trains nothing: it judges the batches that are kept apart. Templates
+are trained on but not counted. Raises CorpusError.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from classifier import corpus
+from classifier import corpus, tactic_figures
 from classifier.examples import Example, Progress
 from classifier.figures import Report, Scored, report
-from classifier.train import SEED, fit
+from classifier.model import Model
+from classifier.recogniser import SEED
+from classifier.train import fit
 
 FOLDS = 5
 
@@ -33,6 +37,20 @@ def evaluate(
 def leave_sources_out(folders: Sequence[Path], progress: Progress | None = None) -> Report:
     """Judge each source by a model trained on the others."""
     return _evaluated(folders, by_source, "sources", progress)
+
+
+def judge_unseen(model: Model) -> tuple[Report, tactic_figures.Figures]:
+    """How a model does on the batches of our own that no model is trained on, and what it shows of
+    their tactics: from the mail to the verdict, as the gateway judges."""
+    files = corpus.unseen()
+    mails = [mail for path in files for mail in tactic_figures.mails(path)]
+    verdicts = [model.judge(mail.message, explain_from=math.inf) for mail in mails]
+    scored = [
+        Scored(mail.example, verdict.probabilities)
+        for mail, verdict in zip(mails, verdicts, strict=True)
+    ]
+    shown = [(mail.example, verdict.tactics) for mail, verdict in zip(mails, verdicts, strict=True)]
+    return report(scored, 1, corpus.digests(files), "unseen"), tactic_figures.count(shown)
 
 
 def _evaluated(

@@ -11,6 +11,7 @@ and "we" are no reasons anyone can read.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -18,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from classifier.features import JUDGED, Array
+from classifier.features import Array, Voice
 from classifier.message import Message
 from classifier.scorer import Scorer, Scores
+from classifier.tactics import Seen
 from classifier.text import CAP, PLACEHOLDERS
 from classifier.verdict import LABELS, Term
 
@@ -48,6 +50,18 @@ def terms(scorer: Scorer, scores: Scores, message: Message) -> tuple[Term, ...]:
     return (*_sentences(scorer, scores, pull, message), *_words(scorer, scores, pull))
 
 
+def seen(scorer: Scorer, scores: Scores, message: Message) -> dict[str, Seen]:
+    """For each tactic that the model knows the sentence that shows it most."""
+    if not len(scores.tactics):
+        return {name: Seen(-math.inf, 0, 0) for name in scorer.tactics}
+    best = scores.tactics.argmax(axis=0)
+    spans = _spans(scores.sentences, message.own_text[:CAP])
+    return {
+        name: Seen(float(scores.tactics[at, column]), *spans[at + 1])
+        for column, (name, at) in enumerate(zip(scorer.tactics, best, strict=True))
+    }
+
+
 def _gradient(coefficients: Array, probabilities: Array) -> Array:
     pitch = LABELS.index("pitch")
     others = [at for at in range(len(LABELS)) if at != pitch]
@@ -65,7 +79,7 @@ def _sentences(scorer: Scorer, scores: Scores, pull: Array, message: Message) ->
     for at in (*up, *down):
         start, end = spans[at]
         verbatim = message.own_text[start:end] if end else scores.sentences[at]
-        act = _act(scores.acts[at - 1]) if at else "subject"
+        act = _act(scores.acts[at - 1], scorer.voices) if at else "subject"
         yield Term(shown(verbatim), round(float(weights[at]), 3), act, start, end)
 
 
@@ -95,9 +109,13 @@ def _by_acts(gradient: Array, acts: Array) -> Array:
     return np.asarray(lost)
 
 
-def _act(row: Array) -> str:
-    best = int(row.argmax())
-    return JUDGED[best] if row[best] >= ACT_FLOOR else "unsure"
+def _act(row: Array, voices: tuple[Voice, ...]) -> str:
+    """The act that a sentence does most probably, in whatever voice."""
+    acts: dict[str, float] = {}
+    for (act, _), share in zip(voices, row, strict=True):
+        acts[act] = acts.get(act, 0.0) + float(share)
+    best = max(acts, key=lambda act: acts[act])
+    return best if acts[best] >= ACT_FLOOR else "unsure"
 
 
 def _spans(sentences: tuple[str, ...], text: str) -> list[tuple[int, int]]:

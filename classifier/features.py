@@ -3,8 +3,9 @@
 A text's first line is the subject; the rest is taken apart into sentences. Terms are words, pairs
 of neighbouring words and the first `STEM` letters of long words, all within a sentence. The acts
 are recognised sentence by sentence, from the sentence's own terms, its place in the mail, and the
-words of its neighbours; what the mail as a whole does is then, for each act, how surely it occurs
-at all, how often, and what share of the mail it is.
+words of its neighbours, and each in its voice: a seller introduces himself, praises or signs
+otherwise than a customer does. What the mail as a whole does is then, for each act and voice, how
+surely it occurs at all, how often, and what share of the mail it is.
 
 The transformers take lists of texts, as scikit-learn's do.
 """
@@ -15,7 +16,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,12 @@ from numpy.typing import NDArray
 from classifier.acts import ACTS
 from classifier.sentences import sentences
 from classifier.text import PLACEHOLDERS
+from classifier.verdict import Label
 
 JUDGED = tuple(act for act in ACTS if act != "quote")
-"""The acts that are recognised, in the order of the model's columns."""
+"""The acts that are recognised."""
+Voice = tuple[str, Label]
+"""An act, as it is done in mails of one label."""
 STEM = 5
 CAPITALS = string.ascii_uppercase.encode()
 LETTERS = string.ascii_letters.encode()
@@ -93,10 +97,10 @@ def itself(value: Any) -> Any:
 
 
 def summary(acts: Array) -> Array:
-    """A mail's acts (sentences x acts, probabilities) as one row: for each act the highest, the
+    """A mail's acts (sentences x voices, probabilities) as one row: for each voice the highest, the
     logarithm of one plus the sum, and the mean."""
     if not len(acts):
-        return np.zeros(3 * len(JUDGED))
+        return np.zeros(3 * acts.shape[1])
     return np.concatenate([acts.max(axis=0), np.log1p(acts.sum(axis=0)), acts.mean(axis=0)])
 
 
@@ -125,7 +129,7 @@ def shape(text: str, found: Sequence[Sequence[str]]) -> Array:
     subject, _, below = text.partition("\n")
     body = found[1:]
     lengths = [len(sentence) for sentence in body] or [0]
-    tally = Counter(word for sentence in found for word in sentence)
+    tally = Counter(chain.from_iterable(found))
     octets = below.encode(errors="replace")  # lone surrogates have no encoding
     letters = len(octets) - len(octets.translate(None, LETTERS))
     capitals = len(octets) - len(octets.translate(None, CAPITALS))
@@ -161,17 +165,28 @@ def shape(text: str, found: Sequence[Sequence[str]]) -> Array:
 
 
 class ActRecogniser:
-    """Recognises acts: a TF-IDF of `sentence_terms` and a multinomial logistic regression."""
+    """Recognises acts: a TF-IDF of `sentence_terms` and a multinomial logistic regression, whose
+    classes are places in `voices`; it need not know them all. `tactics` has for each tactic that
+    there were examples enough of the weights of the terms, and the intercept behind them: a binary
+    regression on the same terms."""
 
-    def __init__(self, vectorizer: Any, linear: Any) -> None:
+    def __init__(
+        self,
+        vectorizer: Any,
+        linear: Any,
+        voices: tuple[Voice, ...],
+        tactics: dict[str, Array] | None = None,
+    ) -> None:
         self.vectorizer = vectorizer
         self.linear = linear
+        self.voices = voices
+        self.tactics = tactics or {}
 
     def acts(self, texts: Sequence[str]) -> list[Array]:
-        """For each text an array (sentences x acts) of probabilities; the subject has no row."""
+        """For each text an array (sentences x voices) of probabilities; the subject has no row."""
         parts = [sentence_terms(*subject_and_sentences(text)) for text in texts]
         rows = [row for part in parts for row in part]
-        table = np.zeros((len(rows), len(JUDGED)))
+        table = np.zeros((len(rows), len(self.voices)))
         if rows:
             known = self.linear.classes_
             table[:, known] = self.linear.predict_proba(self.vectorizer.transform(rows))

@@ -24,7 +24,7 @@ from classifier.verdict import LABELS, Verdict
 MODELS = Path(__file__).parent / "models"
 MODEL_NAME = "raincheck.joblib"
 MANIFEST_NAME = "manifest.json"
-SERIES = "2026.12"
+SERIES = "2026.13"
 """First half of a model's id: changes with the features and the rules of the text."""
 RETRAIN = "retrain it: raincheck model train --out FOLDER"
 
@@ -84,12 +84,14 @@ class Model:
         scores = self._scorer.score(normalise(message))
         probabilities = settled(scores)
         label = max(LABELS, key=lambda label: probabilities[label])
+        pitch = label == "pitch"
+        seen = explain.seen(self._scorer, scores, message) if pitch else None
         return Verdict(
             label=label,
             score=probabilities["pitch"],
             probabilities=probabilities,
             model=self.id,
-            tactics=tactics.find(message, pitch=label == "pitch"),
+            tactics=tactics.find(message, pitch, seen),
             terms=(
                 explain.terms(self._scorer, scores, message)
                 if probabilities["pitch"] >= explain_from

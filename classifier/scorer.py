@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from classifier.features import (
     EDGE,
-    JUDGED,
     Array,
+    Voice,
     places,
     shape,
     stem,
@@ -43,13 +43,15 @@ SHIFT = np.int64(1 << 32)
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the model makes of a text. `acts` is (sentences x acts), probabilities; `columns` are
+    """What the model makes of a text. `acts` is (sentences x voices), probabilities; `tactics` is
+    (sentences x tactics), log-odds; `columns` are
     the mail's terms and `values` their TF-IDF; `holders` are pairs (sentence, column): 0 is the
     subject, 1 the first sentence of the body."""
 
     probabilities: Array
     sentences: tuple[str, ...]
     acts: Array
+    tactics: Array
     columns: Indices
     values: Array
     holders: Indices
@@ -73,12 +75,16 @@ class Scorer:
         shift = self.act_weights @ acts.mean + self.shape_weights @ shaped.mean
         self._start = linear.intercept_ - shift
         recogniser = acts.recogniser
+        self.voices: tuple[Voice, ...] = recogniser.voices
         self._act_idf = recogniser.vectorizer.idf_
-        self._act_weights = np.zeros((len(self._act_idf), len(JUDGED)))
-        self._act_start = np.full(len(JUDGED), -np.inf)
-        known = recogniser.linear.classes_
+        self.tactics: tuple[str, ...] = tuple(recogniser.tactics)
+        size, known = len(self.voices), recogniser.linear.classes_
+        self._act_weights = np.zeros((len(self._act_idf), size + len(self.tactics)))
+        self._act_start = np.full(size + len(self.tactics), -np.inf)
         self._act_weights[:, known] = recogniser.linear.coef_.T
         self._act_start[known] = recogniser.linear.intercept_
+        for column, weights in enumerate(recogniser.tactics.values(), size):
+            self._act_weights[:, column], self._act_start[column] = weights[:-1], weights[-1]
         self._lay_out(mail.vocabulary_, recogniser.vectorizer.vocabulary_)
 
     def _lay_out(self, mail: dict[str, int], sentence: dict[str, int]) -> None:
@@ -118,10 +124,11 @@ class Scorer:
         numbers, holder = self._numbered(found)
         pair, pair_holder = self._paired(numbers, holder)
         columns, values, holders = self._mail_row(numbers, holder, pair, pair_holder)
-        acts = self._acts(found, numbers, holder, pair, pair_holder)
+        acts, tactics = self._acts(found, numbers, holder, pair, pair_holder)
         logits = self._start + self.term_weights[:, columns] @ values
         logits += self.act_weights @ summary(acts) + self.shape_weights @ shape(text, found)
-        return Scores(_softmax(logits), (subject, *body), acts, columns, values, holders)
+        probabilities = _softmax(logits)
+        return Scores(probabilities, (subject, *body), acts, tactics, columns, values, holders)
 
     def _numbered(self, found: list[list[str]]) -> tuple[Indices, Indices]:
         """The number of each word, and of the sentence it stands in."""
@@ -162,11 +169,11 @@ class Scorer:
         holder: Indices,
         pair: Indices,
         pair_holder: Indices,
-    ) -> Array:
-        """Probabilities (sentences of the body x acts)."""
+    ) -> tuple[Array, Array]:
+        """Probabilities (sentences of the body x voices), log-odds (sentences x tactics)."""
         count = len(found) - 1
         if not count:
-            return np.zeros((0, len(JUDGED)))
+            return np.zeros((0, len(self.voices))), np.zeros((0, len(self.tactics)))
         places_ = [
             self._places[place]
             for at, sentence in enumerate(found[1:])
@@ -196,7 +203,7 @@ class Scorer:
         kept = (columns != NONE) & (rows >= 0) & (rows < count)
         return self._recognised(rows[kept], columns[kept], count)
 
-    def _recognised(self, rows: Indices, columns: Indices, count: int) -> Array:
+    def _recognised(self, rows: Indices, columns: Indices, count: int) -> tuple[Array, Array]:
         from scipy.sparse import csr_matrix
 
         size = len(self._act_idf)
@@ -207,7 +214,8 @@ class Scorer:
         values /= lengths[rows]
         ends = np.searchsorted(rows, np.arange(count + 1))
         table = csr_matrix((values, columns, ends), shape=(count, size))
-        return _softmax(np.asarray(table @ self._act_weights) + self._act_start)
+        logits = np.asarray(table @ self._act_weights) + self._act_start
+        return _softmax(logits[:, : len(self.voices)]), logits[:, len(self.voices) :]
 
 
 def settled(scores: Scores) -> dict[Label, float]:

@@ -17,13 +17,18 @@ FULL = 60
 """Characters from which on a line may have been wrapped, so that its end says nothing; and from
 which on it is taken to be even where the next line begins with a capital."""
 
-_END = re.compile(r"[.!?…]+[\"'»”)]{0,2}(?=\s)|[\n]")
-_ABBREVIATED = re.compile(
-    r"(?:\b(?:[^\W\d_]|mr|mrs|ms|dr|prof|st|no|vs|etc|approx|inc|ltd|e\.g|i\.e|nr|bzw|ca|ggf|inkl"
-    r"|zzgl|evtl|usw|str|abs|tel|sr|sra|ud|uds|av|art|núm|dott|sig|egr|spett|pag|ecc|mme|mlle|env"
-    r"|réf|dhr|mevr|bijv|o\.a|exmo?|dra|np|ul|ok|godz|tzn|wg|pl|sp|m\.in|itd|itp))\.\Z",
-    re.IGNORECASE,
+_END = re.compile(r"[.!?…\n](?:(?<=\n)|(?<![.!?…]{2})[.!?…]*+[\"'»”)]{0,2}+(?=\s))")
+"""Begins with a set of signs, which is found fast, and tries a run of them once only, since trying
+it from each of its signs would be quadratic."""
+_LAST_WORD = re.compile(r"\b(?:m\.in|[^\W\d_]{1,6})\Z", re.IGNORECASE)
+_ABBREVIATIONS = frozenset(
+    """
+    mr mrs ms dr prof st no vs etc approx inc ltd nr bzw ca ggf inkl zzgl evtl usw str abs tel sr
+    sra ud uds av art núm dott sig egr spett pag ecc mme mlle env réf dhr mevr bijv exm exmo dra np
+    ul ok godz tzn wg pl sp m.in itd itp
+    """.split()  # noqa: SIM905
 )
+"""Single letters, as the last of "e.g.", are no end either."""
 
 
 def sentences(text: str) -> list[str]:
@@ -34,9 +39,7 @@ def sentences(text: str) -> list[str]:
         if match[0] == "\n":
             if _is_wrap(text, match.start()):
                 continue
-        elif match[0] == "." and _ABBREVIATED.search(
-            text, max(start, match.end() - 8), match.end()
-        ):
+        elif match[0] == "." and _is_abbreviated(text, start, match.start()):
             continue
         _add(found, text[start : match.end()])
         start = match.end()
@@ -53,6 +56,12 @@ def _is_wrap(text: str, at: int) -> bool:
     if length < WRAPPED or text[at - 1] in ":;.!?":
         return False
     return following.islower() or (length >= FULL and following.isalnum())
+
+
+def _is_abbreviated(text: str, start: int, end: int) -> bool:
+    """Whether the last word of `text[start:end]` is one that a full stop follows anyway."""
+    word = _LAST_WORD.search(text, max(start, end - 7), end)
+    return word is not None and (word[0].lower() in _ABBREVIATIONS or len(word[0]) == 1)
 
 
 def _add(found: list[str], sentence: str) -> None:

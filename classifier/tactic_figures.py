@@ -18,6 +18,7 @@ from classifier import corpus, tactics
 from classifier.acts import plain
 from classifier.examples import Example, message_of
 from classifier.message import Message
+from classifier.verdict import Tactic
 
 THREAD = "<earlier@thread.example>"
 
@@ -54,12 +55,19 @@ class Figures:
 
 
 def measure(mails: Iterable[Mail]) -> Figures:
-    """A pitch is looked at as one that was recognised, any other mail as one that was not."""
+    """What the phrases alone show. A pitch is looked at as one that was recognised, any other mail
+    as one that was not."""
+    return count(
+        (example, tactics.find(message, example.label == "pitch")) for example, message in mails
+    )
+
+
+def count(shown_on: Iterable[tuple[Example, tuple[Tactic, ...]]]) -> Figures:
+    """The counts for mails with the tactics shown on each."""
     figures = Figures()
-    for example, message in mails:
-        pitch = example.label == "pitch"
-        shown = {tactic.name for tactic in tactics.find(message, pitch)}
-        if pitch:
+    for example, found in shown_on:
+        shown = {tactic.name for tactic in found}
+        if example.label == "pitch":
             tagged = {name for name, _ in example.tactics}
             figures.right.update(tagged & shown)
             figures.missed.update(tagged - shown)

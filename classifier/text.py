@@ -34,26 +34,35 @@ _PREFIX = re.compile(
     r"\s*(?:(?:re|fwd?|aw|wg|antw|sv|vs|rv|tr)\s?(?:\[\d{1,3}\])?\s?:|\[[^\]]{1,60}\])",
     re.IGNORECASE,
 )
-_MERGE = re.compile(r"\{\{[^{}\n]{1,40}\}\}|\{[A-Za-z][\w .]{0,38}\}|%[A-Z][A-Z_]{2,30}%")
-"""What a mail merge left unfilled. Blanks in brackets are left out without a trace: they are how
-the archives' templates mark a name."""
-_BLANKS = re.compile(r"\[[A-Za-z][A-Za-z'_/ ]{0,40}\]|<[A-Za-z][A-Za-z_ ]{0,30}>")
+_BLANKS = (
+    (re.compile(r"\{(?:\{[^{}\n]{1,40}\}|[A-Za-z][\w .]{0,38})\}"), " xxblankxx "),
+    (re.compile(r"%[A-Z][A-Z_]{2,30}%"), " xxblankxx "),
+    (re.compile(r"\[[A-Za-z][A-Za-z'_/ ]{0,40}\]"), " "),
+    (re.compile(r"<[A-Za-z][A-Za-z_ ]{0,30}>"), " "),
+)
+"""What a mail merge left unfilled, and what stands for it. Blanks in brackets are left out without
+a trace: they are how the archives' templates mark a name. One pattern for each opening sign, which
+is found faster than one of several."""
 # None of these takes the full stop or comma behind it: that ends the sentence.
 _SUM = r"\d(?:[\d.,]{0,15}\d)?"
 _MONEY = re.compile(
     rf"[$€£¥] ?{_SUM}[km]?|{_SUM} ?(?:[$€£¥]|(?:usd|eur|gbp|chf|pln|zł|dollars?|euros?|pounds?)\b)",
     re.IGNORECASE,
 )
-_CODED = re.compile(rf"\b([a-z]{{1,3}}[.$]?) ?{_SUM}[km]?", re.IGNORECASE)
+_CODED = re.compile(rf"\b([a-z]{{1,3}}+[.$]?) ?{_SUM}[km]?", re.IGNORECASE)
 _CODES = frozenset({"usd", "eur", "gbp", "chf", "pln", "brl", "us$", "r$", "rs", "rs."})
 """What stands before a sum. Looked up, since trying each of them at each word takes long."""
 _PERCENT = re.compile(r"\d(?:[\d.,]{0,8}\d)? ?(?:%|percent\b)", re.IGNORECASE)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 _PHONE = re.compile(r"\+?\(?\d[\d()./ -]{7,20}\d")
-_NUMBER = re.compile(r"\b\w{0,60}?\d(?:[\w.,:/-]{0,40}\w)?")
-_DIGIT = re.compile(r"\d")
-_ODD = re.compile(r"[\d@{%\[<]|\S\.\S|://|mailto:", re.IGNORECASE)
-"""What a line must hold for anything in it to be replaced: most lines are words alone."""
+_NUMBER = re.compile(r"\b[^\W\d]{0,60}+\d(?:[\w.,:/-]{0,40}\w)?")
+_NEAR_DIGITS = re.compile(r"\d[^ ]*+(?:(?: [^ \d]++){0,2} [^ \d]*+\d[^ ]*+)*+(?: [^ ]++)?")
+"""The rest of a word from its first digit on, the words with digits that follow with two others
+between them at most, and one word more: "900 - 1000 EUR". A line break is as good as a letter."""
+_POINTED = re.compile(r"(?<!\S)[^\s@.:]*+[@.:]\S+")
+"""A word with a sign inside that every address and link has."""
+_LONGEST_WORD = 60
+_FEW_NAMES = 20
 _EDGES = "\"'()<>[]*_.,;:!?"
 _DOMAIN = re.compile(
     r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,5}\.[a-z]{2,10}(?:[/:?#]\S*)?\Z", re.IGNORECASE
@@ -101,7 +110,7 @@ _ADDED = re.compile(
     r"more majordomo info at|scanned by|-+begin pgp|-+end pgp|hash: sha)",
     re.IGNORECASE,
 )
-_ATTRIBUTION = re.compile(r".{0,200}\b(?:wrote|writes|schrieb):?\Z")
+_WROTE = re.compile(r"\b(?:wrote|writes|schrieb):?\Z")
 _RULER = re.compile(r"\s{0,4}[_=*~-]{5,}")
 _LIST_FOOTER = re.compile(
     r"mailing list|listinfo|yahoo! groups|sf\.net email|sourceforge|"
@@ -120,8 +129,12 @@ def normalise(message: Message) -> str:
     """
     names = name_tokens((*message.from_, *message.to))
     parts = (subject(message.subject), message.own_text[:CAP], message.signature[:SIGNATURE_CAP])
-    lines = [line for part in parts for line in (*_kept_lines(part), "")]
-    return "\n".join(_neutral(_without_name(line), names) for line in lines).rstrip()[:CAP]
+    lines = [_without_name(line) for part in parts for line in (*_kept_lines(part), "")]
+    text = "\n".join(lines)
+    for blank, sign in _BLANKS:
+        text = blank.sub(sign, text)
+    text = _POINTED.sub(_without_address, text)
+    return _without_figures(_without_names(text, names)).rstrip()[:CAP]
 
 
 def subject(text: str) -> str:
@@ -151,9 +164,14 @@ def _kept_lines(text: str) -> list[str]:
             skip = 6
         skip = max(0, skip - 1)
         bare = line.strip(" \t*>")
-        if not (skip or _ADDED.match(bare) or _ATTRIBUTION.match(bare)):
+        if not (skip or _ADDED.match(bare) or _is_attribution(bare)):
             kept.append(line)
     return kept
+
+
+def _is_attribution(line: str) -> bool:
+    """Whether the line says who wrote what follows; no paragraph does."""
+    return len(line) < 210 and _WROTE.search(line[-9:]) is not None
 
 
 def _without_name(line: str) -> str:
@@ -173,14 +191,71 @@ def _is_name(text: str, *, alone: bool) -> bool:
     return all(word[0].isupper() for word in said) or (alone and len(words) <= 2)
 
 
-def _neutral(line: str, names: frozenset[str]) -> str:
-    if not _ODD.search(line):
-        return " ".join(word for word in (_plain(word, names) for word in line.split()) if word)
-    filled = _BLANKS.sub(" ", _MERGE.sub(" xxblankxx ", line))
-    words = (_word(word, names) for word in filled.split())
-    text = " ".join(word for word in words if word)
-    if not _DIGIT.search(text):
-        return text
+def _without_address(match: re.Match[str]) -> str:
+    word = match[0]
+    if "@" in word.strip("@.,;:!?()<>"):
+        return "xxaddressxx" + _stop(word)
+    if "://" in word or word[:4].lower() == "www." or word[:7].lower() == "mailto:":
+        return "xxlinkxx" + _stop(word)
+    bare = word.strip(_EDGES)
+    if "." in bare and len(bare) < 400 and _DOMAIN.match(bare):
+        return "xxlinkxx" + _stop(word)
+    return word
+
+
+def _without_names(text: str, names: frozenset[str]) -> str:
+    """The words, one blank between them, without the names and what is too long for a word."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        words = line.split()
+        if _may_name(line, names) or max(map(len, words), default=0) > _LONGEST_WORD:
+            words = [kept for word in words if (kept := _plain(word, names))]
+        lines.append(" ".join(words))
+    return "\n".join(lines)
+
+
+def _may_name(line: str, names: frozenset[str]) -> bool:
+    """Whether a name may be in the line: in most there is none, and no word need be looked at."""
+    if len(names) > _FEW_NAMES:  # a mail can bring thousands, and each is tried
+        return True
+    folded = line.lower()
+    return any(name in folded for name in names)
+
+
+def _plain(word: str, names: frozenset[str]) -> str:
+    """The word, unless it is a name on the mail or no word at all."""
+    if len(word) > _LONGEST_WORD:
+        return _stop(word)
+    bare = "" if word.islower() else word.strip(_EDGES)
+    if bare[:1].isupper() and _is_named(bare.lower().removesuffix("'s"), names):
+        return _stop(word)
+    return word
+
+
+def _is_named(word: str, names: frozenset[str]) -> bool:
+    """Whether the word is a name on the mail, or is joined of names and initials: Hans-Peter."""
+    parts = set(re.split(r"[-/']", word))
+    return not names.isdisjoint(parts) and all(len(part) < 3 for part in parts - names)
+
+
+def _stop(word: str) -> str:
+    """What ends the sentence, which must not go with the word."""
+    return word[-1] if word[-1] in ".!?" else ""
+
+
+def _without_figures(text: str) -> str:
+    """Figures are looked for near digits only: in a whole text each kind takes long."""
+    done: list[str] = []
+    at = 0
+    for match in _NEAR_DIGITS.finditer(text):
+        word = max(at, text.rfind(" ", at, match.start()))
+        start = max(at, text.rfind(" ", at, word))  # one word more: "EUR 5"
+        done += text[at:start], _figures(text[start : match.end()])
+        at = match.end()
+    return "".join(done) + text[at:]
+
+
+def _figures(text: str) -> str:
     text = _MONEY.sub("xxmoneyxx", _CODED.sub(_coded, text))
     text = _PERCENT.sub("xxpercentxx", text)
     text = _DATE.sub("xxnumberxx", text)
@@ -190,39 +265,3 @@ def _neutral(line: str, names: frozenset[str]) -> str:
 
 def _coded(match: re.Match[str]) -> str:
     return "xxmoneyxx" if match[1].lower() in _CODES else match[0]
-
-
-def _word(word: str, names: frozenset[str]) -> str:
-    if not ("." in word or "@" in word or ":" in word):
-        return _plain(word, names)
-    if "@" in word.strip("@.,;:!?()<>"):
-        return "xxaddressxx" + _stop(word)
-    if "://" in word or word[:4].lower() == "www." or word[:7].lower() == "mailto:":
-        return "xxlinkxx" + _stop(word)
-    bare = word.strip(_EDGES)
-    if "." in bare and len(bare) < 400 and _DOMAIN.match(bare):
-        return "xxlinkxx" + _stop(word)
-    return _plain(word, names)
-
-
-def _plain(word: str, names: frozenset[str]) -> str:
-    """The word, unless it is a name on the mail or no word at all."""
-    if len(word) > 60:
-        return _stop(word)
-    bare = word.strip(_EDGES) if names and not word.islower() else ""
-    if bare[:1].isupper() and _is_named(bare.lower().removesuffix("'s"), names):
-        return _stop(word)
-    return word
-
-
-def _is_named(word: str, names: frozenset[str]) -> bool:
-    """Whether the word is a name on the mail, or is joined of nothing else: Hans-Peter."""
-    if word in names:
-        return True
-    parts = [part for part in re.split(r"[-/']", word) if part]
-    return len(parts) > 1 and all(part in names or len(part) < 3 for part in parts)
-
-
-def _stop(word: str) -> str:
-    """What ends the sentence, which must not go with the word."""
-    return word[-1] if word[-1] in ".!?" else ""

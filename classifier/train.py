@@ -32,29 +32,15 @@ from typing import Any
 from classifier import corpus, install
 from classifier.card import CARD_NAME, card
 from classifier.examples import CorpusError, Example, Examples, Progress
-from classifier.features import (
-    JUDGED,
-    ActFeatures,
-    ActRecogniser,
-    ShapeFeatures,
-    itself,
-    mail_terms,
-    sentence_terms,
-    shapes,
-    summary,
-)
+from classifier.features import ActFeatures, ShapeFeatures, mail_terms, shapes, summary
 from classifier.grouping import MIX
-from classifier.message import Message
 from classifier.model import MANIFEST_NAME, MODEL_NAME, SERIES, Manifest
-from classifier.sentences import sentences
-from classifier.text import normalise
+from classifier.recogniser import SEED, learn, learn_tactics, marked_sentences, rounded, voices
 from classifier.verdict import LABELS
 from classifier.vocabulary import vocabulary
 
 MAIL_TERMS = 50_000
 """How many terms are kept at most, the most frequent ones."""
-LEAST_SENTENCES = 2
-SENTENCE_TERMS = 60_000
 ACT_WEIGHT = 0.1
 """How far a standard deviation of an act's column counts against a TF-IDF row of length 1."""
 SHAPE_WEIGHT = 0.1
@@ -62,17 +48,11 @@ LEAST_SCALE = 0.02
 """Keeps a column that is nearly always the same from being blown up."""
 FOLDS = 4
 STRENGTH = 20.0  # C of the mail's regression: the inverse of the regularisation
-ACT_STRENGTH = 8.0
 PRIOR = 0.18
 """The share of pitches in the mailbox for which the score is a probability. Training sees more of
 them, so that it learns them; to assume as many would cost genuine mail."""
-ACT_TOLERANCE = 3e-3  # where predictions for unseen mail no longer change
-GRAIN, ACT_GRAIN = 2.0**-10, 2.0**-5
+GRAIN = 2.0**-10
 """What the weights are rounded to; it moves no score by a thousandth."""
-SEED = 20_261_122
-
-Marked = tuple[list[list[str]], list[int]]
-"""A mail's sentences as terms, and the numbers of their acts."""
 
 
 def train(data: Sequence[Path], out: Path, progress: Progress | None = None) -> Manifest:
@@ -160,14 +140,18 @@ def _acts(examples: Sequence[Example], tell: Progress) -> tuple[Any, Any]:
     own = [at for at, example in enumerate(examples) if example.source == "own"]
     others = [at for at, example in enumerate(examples) if example.source != "own"]
     tell("learning acts", 0.1)
-    marked = [marked_sentences(examples[at]) for at in own]
-    recogniser = _recogniser(marked)
+    learnt = voices([examples[at] for at in own])
+    numbered = tuple(sorted(set(learnt.values())))
+    numbers = {voice: numbered.index(one) for voice, one in learnt.items()}
+    marked = [marked_sentences(examples[at], numbers) for at in own]
+    recogniser = learn(marked, numbered)
+    recogniser.tactics = learn_tactics(recogniser, marked)
     table = _summaries(recogniser, examples, others)
     blocks = [examples[at].block for at in own]
     parts = GroupKFold(min(FOLDS, len(set(blocks)))).split(blocks, groups=blocks)
     for number, (inside, outside) in enumerate(parts):
         tell(f"acts as unseen mail shows them, {number + 1} of {FOLDS}", 0.2 + 0.12 * number)
-        partial = _recogniser([marked[at] for at in inside])
+        partial = learn([marked[at] for at in inside], numbered)
         table |= _summaries(partial, examples, [own[at] for at in outside])
     rows = np.array([table[at] for at in range(len(examples))])
     return ActFeatures(recogniser, rows.mean(axis=0), rows.std(axis=0) + LEAST_SCALE), rows
@@ -184,43 +168,6 @@ def _summaries(recogniser: Any, examples: Sequence[Example], places: list[int]) 
     return {at: summary(acts) for at, acts in zip(places, recognised, strict=True)}
 
 
-def _recogniser(marked: Sequence[Marked]) -> Any:
-    """An `ActRecogniser` of these mails' sentences."""
-    import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-
-    rows = [row for terms, _ in marked for row in terms]
-    acts = [act for _, numbers in marked for act in numbers]
-    # Single precision halves the time; what is learnt is kept in double precision.
-    vectorizer = TfidfVectorizer(
-        analyzer=itself,
-        min_df=LEAST_SENTENCES,
-        max_features=SENTENCE_TERMS,
-        sublinear_tf=True,
-        dtype=np.float32,
-    )
-    matrix = vectorizer.fit_transform(rows)
-    linear = LogisticRegression(C=ACT_STRENGTH, max_iter=100, tol=ACT_TOLERANCE, random_state=SEED)
-    linear.fit(matrix, acts)
-    linear.coef_ = _rounded(linear.coef_, ACT_GRAIN)
-    vectorizer.set_params(dtype=np.float64)
-    return ActRecogniser(vectorizer, linear)
-
-
-def marked_sentences(example: Example) -> Marked:
-    """The terms of every sentence whose act the author named, and the acts' numbers."""
-    named = [
-        (sentence, JUDGED.index(act))
-        for act, piece in example.acts
-        if act in JUDGED
-        for sentence in sentences(normalise(Message(own_text=piece)))
-    ]
-    subject = example.text.partition("\n")[0]
-    rows = sentence_terms(subject, [sentence for sentence, _ in named])
-    return rows, [act for _, act in named]
-
-
 def _linear() -> Any:
     from sklearn.linear_model import LogisticRegression
 
@@ -233,7 +180,7 @@ def _calibrated(matrix: Any, examples: Sequence[Example]) -> tuple[Any, float]:
     weights = [example.weight for example in examples]
     temperature = _temperature(matrix, labels, weights, [e.block for e in examples])
     linear = _linear().fit(matrix, labels, sample_weight=weights)
-    linear.coef_ = _rounded(linear.coef_ / temperature, GRAIN)
+    linear.coef_ = rounded(linear.coef_ / temperature, GRAIN)
     linear.intercept_ = linear.intercept_ / temperature
     linear.intercept_[LABELS.index("pitch")] += _log_odds(PRIOR) - _log_odds(MIX["pitch"])
     return linear, temperature
@@ -241,13 +188,6 @@ def _calibrated(matrix: Any, examples: Sequence[Example]) -> tuple[Any, float]:
 
 def _log_odds(share: float) -> float:
     return math.log(share / (1 - share))
-
-
-def _rounded(weights: Any, grain: float) -> Any:
-    """The weights as multiples of the grain, which compress to a third."""
-    import numpy as np
-
-    return np.round(np.asarray(weights, dtype=np.float64) / grain) * grain
 
 
 def _temperature(matrix: Any, labels: list[int], weights: list[float], groups: list[str]) -> float:

@@ -30,7 +30,7 @@ DOMAIN = re.compile(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)+)|https?://([\w-]+(?:\.[\w-]+
 
 
 def _records() -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted(corpus.OWN.glob("*.jsonl")):
+    for path in [*sorted(corpus.OWN.glob("*.jsonl")), *corpus.unseen()]:
         for line in path.read_text("utf-8").splitlines():
             yield path.stem, json.loads(line)
 

@@ -52,6 +52,7 @@ DOORS = {
     "click": ("gateway.cli",),
     "rich": ("gateway.cli",),
     "matplotlib": ("gateway.cli",),
+    "threadpoolctl": ("classifier.train",),
     "numpy": ("classifier",),
 }
 HEAVY = ("sklearn", "joblib", "scipy", "matplotlib")

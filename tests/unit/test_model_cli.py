@@ -111,6 +111,32 @@ def test_the_nearest_are_those_just_above() -> None:
     assert as_dict(MAILS, {"quarantine": 0.8})["taken"]["0.8"] == 2
 
 
+def test_the_unseen_batches_are_judged_by_the_model_in_use(config: Path, own: Path) -> None:
+    record = {"id": "en99-1", "label": "pitch", "kind": "saas", "language": "en"}
+    record |= {"from": "Sam <sam@apps.example>", "subject": "Apps"}
+    record |= {"body": "<offer>We build mobile apps. <bait>We would do a free audit of your shop."}
+    tagged = {"tactics": {"bait-offer": ["a free audit"]}}
+    other = {"id": "en99-2", "label": "personal", "body": "<social>Thanks for the walk on Sunday."}
+    (own / "unseen").mkdir()
+    lines = [json.dumps(one) for one in (record | tagged, record | other)]
+    (own / "unseen/en99.jsonl").write_text("\n".join(lines) + "\n")
+    result = run("evaluate", "--by", "unseen", "--config", config, "--mistakes", 5)
+    assert result.exit_code == 0
+    assert "pitch found\t1/1 = 100.0%" in result.stdout
+    assert "tactics: 100% found; of those shown 100% tagged" in result.stdout
+    as_json = json.loads(run("evaluate", "--by", "unseen", "--config", config, "--json").stdout)
+    assert (as_json["split"], as_json["examples"]["personal"]) == ("unseen", 1)
+    assert "unseen/en99.jsonl" not in str(corpus.read().files)
+    assert "en99" not in {example.block for example in corpus.read().items}
+
+
+def test_the_unseen_batches_take_no_further_data(own: Path) -> None:
+    with pytest.raises(click.UsageError, match="takes no --data"):
+        root.main(
+            ["model", "evaluate", "--by", "unseen", "--data", str(own)], standalone_mode=False
+        )
+
+
 def test_evaluate_prints_draws_and_lists_the_worst(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

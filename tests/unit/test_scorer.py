@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from mail_corpus import OPENINGS, write_own
 from classifier import corpus, explain, features
 from classifier.acts import ACTS, plain, segments
 from classifier.examples import message_of
+from classifier.message import Message
 from classifier.model import MODEL_NAME, MODELS
 from classifier.scorer import Scorer, Scores, settled
 from classifier.sentences import LONGEST, MOST, sentences
@@ -75,9 +78,11 @@ def test_so_it_does_for_the_shipped_model(shipped: Any, texts: list[str]) -> Non
 
 @pytest.mark.parametrize(("known", "pitch"), [(0, 0.02), (14, 0.51), (28, 1.0), (99, 1.0)])
 def test_a_mail_that_says_little_is_drawn_towards_delivery(known: int, pitch: float) -> None:
-    nothing = np.zeros((0, len(features.JUDGED)))
+    nothing = np.zeros((0, 3))
     certain = np.array([1.0, 0.0, 0.0, 0.0])
-    scores = Scores(certain, ("",), nothing, np.arange(known), np.ones(known), np.zeros((2, 0)))
+    scores = Scores(
+        *(certain, ("",), nothing, nothing), np.arange(known), np.ones(known), np.zeros((2, 0))
+    )
     found = settled(scores)
     assert found["pitch"] == pytest.approx(pitch)
     assert sum(found.values()) == pytest.approx(1)
@@ -89,6 +94,44 @@ def test_the_acts_are_the_recognisers(small: Any, text: str) -> None:
     recogniser = small.named_steps["features"].transformer_list[1][1].recogniser
     (expected,) = recogniser.acts([text])
     assert Scorer(small).score(text).acts == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.fixture
+def knowing(small: Any) -> Any:
+    """The small pipeline, and that it knows two tactics by one word each."""
+    pipeline = copy.deepcopy(small)
+    recogniser = pipeline.named_steps["features"].transformer_list[1][1].recogniser
+    terms = recogniser.vectorizer.vocabulary_
+    for name, word in (("bait-offer", "free"), ("urgency", "apps")):
+        weights = np.zeros(len(terms) + 1)
+        weights[terms[word]], weights[-1] = 9.0, -2.0
+        recogniser.tactics[name] = weights
+    return pipeline
+
+
+def test_the_tactics_are_a_regression_on_the_same_terms(knowing: Any) -> None:
+    recogniser = knowing.named_steps["features"].transformer_list[1][1].recogniser
+    subject, body = "Apps", ["We build mobile apps.", "Can I send you a free quote?", "Bye."]
+    rows = recogniser.vectorizer.transform(features.sentence_terms(subject, body))
+    weights = np.array(list(recogniser.tactics.values()))
+    expected = rows @ weights[:, :-1].T + weights[:, -1]
+    scores = Scorer(knowing).score("\n".join([subject, "", *body]))
+    assert scores.tactics == pytest.approx(expected, abs=1e-12)
+    assert Scorer(knowing).score("").tactics.shape == (0, 2)
+
+
+def test_a_tactic_is_seen_in_the_sentence_that_shows_it_most(knowing: Any) -> None:
+    message = message_of("Jo Doe <jo@x.example>", "Apps", PITCH)
+    scorer = Scorer(knowing)
+    found = explain.seen(scorer, scorer.score(normalise(message)), message)
+    assert list(found) == ["bait-offer", "urgency"]
+    offer = found["bait-offer"]
+    assert (
+        message.own_text[offer.start : offer.end] == "Can I send you a free quote and a proposal?"
+    )
+    assert offer.log_odds > -2
+    nothing = explain.seen(scorer, scorer.score(""), Message())
+    assert nothing["urgency"] == (-math.inf, 0, 0)
 
 
 def test_a_sentence_ends_where_a_reader_ends_it() -> None:
@@ -238,7 +281,9 @@ def test_placeholders_are_readable_wherever_they_stand(small: Any) -> None:
 
 
 def test_a_sentence_of_no_sure_act_is_a_sentence_still(small: Any) -> None:
-    assert explain._act(np.full(len(features.JUDGED), 0.1)) == "unsure"
+    voices = (("meet", "pitch"), ("offer", "personal"), ("offer", "pitch"))
+    assert explain._act(np.array([0.3, 0.3, 0.4]), voices) == "offer"
+    assert explain._act(np.array([0.3, 0.2, 0.1]), voices) == "unsure"
     _, found = explained(small, "", "Zyx wvu tsr. " + OFFER)
     assert all(term.is_sentence == bool(term.act) for term in found)
 

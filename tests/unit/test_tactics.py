@@ -12,7 +12,7 @@ from classifier.examples import Example
 from classifier.message import Message
 from classifier.phrases import table
 from classifier.tactic_figures import Mail, mails, measure, message
-from classifier.tactics import NAMES, QUOTE, TacticsError, find, parse
+from classifier.tactics import NAMES, QUOTE, Seen, TacticsError, find, parse
 from classifier.verdict import Tactic
 
 EXAMPLES = {
@@ -210,6 +210,39 @@ def test_words_that_a_customer_writes_too_count_only_in_a_pitch() -> None:
     mail = Message(own_text="Would Tuesday at 10 or Wednesday at 2 work?")
     assert names(mail, pitch=True) == ["calendar-push"]
     assert names(mail, pitch=False) == []
+
+
+@pytest.mark.parametrize(
+    ("mail", "seen", "shown"),
+    [
+        (Message(own_text="Would Tuesday at 10 or Wednesday at 2 work?"), -3.4, True),
+        (Message(own_text="Would Tuesday at 10 or Wednesday at 2 work?"), -3.6, False),
+        (Message(subject="Would Tuesday at 10 or Wednesday at 2 work?"), -9.0, True),
+        (Message(own_text="Let's say: any time works."), -9.0, False),
+    ],
+)
+def test_in_a_pitch_the_model_must_see_the_tactic_too(
+    mail: Message, seen: float, *, shown: bool
+) -> None:
+    views = {"calendar-push": Seen(seen, 0, 0)}
+    assert ([tactic.name for tactic in find(mail, True, views)] == ["calendar-push"]) == shown
+    # In no pitch the model is not asked, and of what it does not know the phrases tell.
+    assert find(mail, False, views) == find(mail, False)
+    assert find(mail, True, {"urgency": Seen(-9.0, 0, 0)}) == find(mail, True)
+
+
+def test_a_phrase_that_nobody_else_writes_needs_no_model() -> None:
+    mail = Message(own_text="I took the liberty of it.")
+    assert names(mail, pitch=False) == ["assumptive-close"]
+    assert find(mail, True, {"assumptive-close": Seen(-99.0, 0, 0)}) == find(mail, False)
+
+
+@pytest.mark.parametrize(("log_odds", "end", "shown"), [(-1.5, 14, 1), (-1.6, 14, 0), (5.0, 0, 0)])
+def test_what_the_model_sees_clearly_needs_no_phrase(log_odds: float, end: int, shown: int) -> None:
+    mail = Message(own_text="Hurry along,\nnow. Would Tuesday at 10 or Wednesday at 2 work?")
+    found = find(mail, True, {"urgency": Seen(log_odds, 0, end)})
+    assert found[:-1] == (Tactic("urgency", "Hurry along, n"),) * shown
+    assert found[-1].name == "calendar-push"
 
 
 @pytest.mark.parametrize(

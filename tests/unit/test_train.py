@@ -14,7 +14,7 @@ from lessons import named, put
 from mail_corpus import BATCHES, write_corpus, write_own
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from classifier import archives, corpus, install, train
+from classifier import archives, corpus, install, recogniser, train
 from classifier import model as models
 from classifier.card import CARD_NAME
 from classifier.examples import CorpusError, Example, message_of
@@ -198,7 +198,7 @@ def test_training_twice_gives_the_same_file(tmp_path: Path) -> None:
     first = train.train([tmp_path / "data"], tmp_path / "a", lambda *at: heard.append(at))
     second = train.train([tmp_path / "data"], tmp_path / "b")
     assert (tmp_path / "a" / MODEL_NAME).read_bytes() == (tmp_path / "b" / MODEL_NAME).read_bytes()
-    assert first.id == second.id == f"2026.12-{first.sha256[:8]}"
+    assert first.id == second.id == f"2026.13-{first.sha256[:8]}"
     assert [share for _, share in heard] == sorted(share for _, share in heard)
     assert heard[-1] == ("done", 1.0)
     written = json.loads((tmp_path / "a" / MANIFEST_NAME).read_text())
@@ -264,12 +264,68 @@ def test_files_of_one_name_are_all_listed_and_one_given_twice_once(tmp_path: Pat
     assert set(found.files) - names == {"new.jsonl", "mine/new.jsonl"}
 
 
+def test_an_act_has_a_voice_where_there_are_enough_pieces_of_it() -> None:
+    def mails(label: str, act: str, pieces: int) -> Example:
+        return example(0, label=label, acts=((act, "We sell."),) * pieces)
+
+    least = recogniser.LEAST_PIECES
+    learnt = recogniser.voices(
+        [
+            mails("pitch", "offer", least + 2),
+            mails("personal", "offer", least),
+            mails("junk", "offer", least - 1),
+            mails("personal", "thanks", 1),
+            mails("personal", "quote", least),
+        ]
+    )
+    assert learnt == {
+        ("offer", "pitch"): ("offer", "pitch"),
+        ("offer", "personal"): ("offer", "personal"),
+        ("offer", "junk"): ("offer", "pitch"),
+        ("thanks", "personal"): ("thanks", "personal"),
+    }
+
+
+def test_a_sentence_shows_the_tactics_whose_quote_it_shares() -> None:
+    pitch = example(
+        0,
+        label="pitch",
+        acts=(("offer", "Only two places are left. They are large. "), ("meet", "Call me?")),
+        tactics=(("urgency", "two places are left"), ("bait-offer", "They are large. Call me?")),
+    )
+    numbers = {("offer", "pitch"): 1, ("meet", "pitch"): 0}
+    marked = recogniser.marked_sentences(pitch, numbers)
+    assert marked.voices == [1, 1, 0]
+    assert marked.tactics == [{"urgency"}, {"bait-offer"}, {"bait-offer"}]
+    other = example(0, acts=(("offer", "Call me?"),), tactics=(("urgency", "Call me?"),))
+    assert recogniser.marked_sentences(other, {("offer", "personal"): 0}).tactics is None
+
+
+def test_a_tactic_is_learnt_where_there_are_examples_enough_of_it() -> None:
+    least = recogniser.LEAST_PIECES
+    urgent, free = frozenset({"urgency"}), frozenset({"bait-offer"})
+    sentences = [
+        *[(["only", "two", "left"], urgent)] * least,
+        *[(["free", "audit"], free)] * (least - 1),
+        *[(["we", "sell"], frozenset())] * least,
+    ]
+    marked = [
+        recogniser.Marked([terms], [at % 2], [shown]) for at, (terms, shown) in enumerate(sentences)
+    ]
+    learnt = recogniser.learn(marked, (("offer", "pitch"), ("meet", "pitch")))
+    found = recogniser.learn_tactics(learnt, marked)
+    assert list(found) == ["urgency"]
+    weights, terms = found["urgency"], learnt.vectorizer.vocabulary_
+    assert weights[terms["left"]] > 0 > weights[terms["sell"]]
+    assert recogniser.learn_tactics(learnt, [marked[0]._replace(tactics=None)]) == {}
+
+
 def test_the_acts_of_two_mails_of_one_id_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     class Recogniser:
         def acts(self, texts: list[str]) -> list[str]:
             return texts
 
-    monkeypatch.setattr(train, "_recogniser", lambda _: Recogniser())
+    monkeypatch.setattr(train, "learn", lambda _marked, _voices: Recogniser())
     monkeypatch.setattr(train, "summary", lambda text: np.array([len(text)]))
     acts = (("offer", "x"),)
     mails = [
