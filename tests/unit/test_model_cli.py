@@ -114,7 +114,10 @@ def test_the_nearest_are_those_just_above() -> None:
 def test_the_unseen_batches_are_judged_by_the_model_in_use(config: Path, own: Path) -> None:
     record = {"id": "en99-1", "label": "pitch", "kind": "saas", "language": "en"}
     record |= {"from": "Sam <sam@apps.example>", "subject": "Apps"}
-    record |= {"body": "<offer>We build mobile apps. <bait>We would do a free audit of your shop."}
+    body = (
+        "<offer>We build mobile apps. <bait>Can I send you a free quote? We would do a free audit."
+    )
+    record |= {"body": body}
     tagged = {"tactics": {"bait-offer": ["a free audit"]}}
     other = {"id": "en99-2", "label": "personal", "body": "<social>Thanks for the walk on Sunday."}
     (own / "unseen").mkdir()
