@@ -34,7 +34,7 @@ check: lint types test  ## everything that must hold before a change lands
 # Further labelled mail, where it is there; the shipped corpus is always part of it.
 DATA ?= $(wildcard ../shared/data)
 
-model: $(VENV)/installed  ## train the shipped model anew (minutes; DATA=FOLDER for further mail)
+model: $(VENV)/installed  ## train the shipped model anew (five minutes; DATA=FOLDER for further mail)
 	$(BIN)/raincheck model train $(foreach folder,$(DATA),--data $(folder)) --out classifier/models
 
 bench: $(VENV)/installed-dev  ## messages a second against Postfix; milliseconds a judgement

@@ -83,7 +83,10 @@ def main() -> None:
         "score, one pass": (scorer.score, texts),
         "score, scikit-learn's pipeline": (lambda text: pipeline.predict_proba([text]), texts),
         "tactics": (tactics.find, messages),
-        "explain": (lambda pair: explain.terms(scorer, *pair), scored),
+        "explain": (
+            lambda pair: explain.terms(scorer, *pair, explain.spans(*pair)),
+            scored,
+        ),
         "judge (all but parse)": (judge.judge, messages),
         "parse and judge": (lambda one: judge.judge(read(one)), raw),
     }

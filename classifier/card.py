@@ -23,9 +23,9 @@ addresses, the links, the numbers or the header.
 
 - file `{file}`, SHA-256 `{sha256}`
 - trained with scikit-learn {sklearn} on Python {python}
-- a TF-IDF of {terms:,} words, pairs and stems; the {acts} acts of the mail's sentences, recognised
-  from {sentence_terms:,} terms; its shape; multinomial logistic regression, temperature
-  {temperature}
+- a TF-IDF of {terms:,} words, pairs and stems; the acts of the mail's sentences, in {voices}
+  voices, and {tactics} tactics, recognised from {sentence_terms:,} terms; its shape; multinomial
+  logistic regression, temperature {temperature}
 
 How it works and how good it is: `docs/judgement.md`. To make it anew: `make model`.
 
@@ -35,8 +35,6 @@ How it works and how good it is: `docs/judgement.md`. To make it anew: `make mod
 
 def card(manifest: Manifest, examples: Sequence[Example]) -> str:
     """The card of a model that was trained on these examples, as Markdown."""
-    from classifier.features import JUDGED
-
     head = _HEAD.format(
         id=manifest.id,
         file=manifest.file,
@@ -46,7 +44,8 @@ def card(manifest: Manifest, examples: Sequence[Example]) -> str:
         temperature=manifest.temperature,
         terms=manifest.features["mail terms"],
         sentence_terms=manifest.features["sentence terms"],
-        acts=len(JUDGED),
+        voices=manifest.features["voices"],
+        tactics=manifest.features["tactics"],
     )
     mails = Counter((e.source, e.language, e.label) for e in examples)
     weights: dict[str, float] = defaultdict(float)

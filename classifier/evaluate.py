@@ -11,6 +11,7 @@ are trained on but not counted. Raises CorpusError.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def leave_sources_out(folders: Sequence[Path], progress: Progress | None = None)
 
 def judge_unseen(model: Model) -> tuple[Report, tactic_figures.Figures]:
     """How a model does on the batches of our own that no model is trained on, and what it shows of
-    their tactics: from the mail to the verdict, as the gateway judges."""
+    their tactics: from the mail to the verdict, as the gateway judges. Raises CorpusError."""
     files = corpus.unseen()
     mails = [mail for path in files for mail in tactic_figures.mails(path)]
     verdicts = [model.judge(mail.message, explain_from=math.inf) for mail in mails]
@@ -78,7 +79,13 @@ def split(examples: Sequence[Example], folds: int) -> Iterator[tuple[list[Exampl
     from sklearn.model_selection import StratifiedGroupKFold
 
     # Sources have their share of every fold, and so do the languages of our own mails.
-    strata = [f"{example.label} {example.source} {example.language}" for example in examples]
+    # What is too rare to be spread goes with its label.
+    finest = [f"{example.label} {example.source} {example.language}" for example in examples]
+    count = Counter(finest)
+    strata = [
+        fine if count[fine] >= folds else example.label
+        for fine, example in zip(finest, examples, strict=True)
+    ]
     blocks = [example.block or example.group for example in examples]
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=SEED)
     for inside, outside in splitter.split(strata, strata, blocks):

@@ -39,25 +39,30 @@ AHEAD, NEAR = 12, 4
 REPLACED = 200
 """Characters that a placeholder stands for, at most."""
 
+Spans = list[tuple[int, int]]
+"""Where the subject and the sentences start and end in the message's own text."""
+
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _PLACEHOLDER = re.compile("|".join(PLACEHOLDERS), re.IGNORECASE)
 _CLOSING = re.compile(r"[.!?…\"'»”)]{1,4}")
 
 
-def terms(scorer: Scorer, scores: Scores, message: Message) -> tuple[Term, ...]:
+def terms(scorer: Scorer, scores: Scores, message: Message, spans: Spans) -> tuple[Term, ...]:
     """The sentences that moved the score, the strongest first, then the words."""
     pull = scores.values * _gradient(scorer.term_weights, scores.probabilities)[scores.columns]
-    return (*_sentences(scorer, scores, pull, message), *_words(scorer, scores, pull))
+    return (*_sentences(scorer, scores, pull, message, spans), *_words(scorer, scores, pull))
 
 
-def seen(scorer: Scorer, scores: Scores, message: Message) -> dict[str, Seen]:
-    """For each tactic that the model knows the sentence that shows it most."""
+def seen(scorer: Scorer, scores: Scores, spans: Spans) -> dict[str, Seen]:
+    """How surely the model sees each of the tactics it knows, and where."""
     if not len(scores.tactics):
-        return {name: Seen(-math.inf, 0, 0) for name in scorer.tactics}
-    best = scores.tactics.argmax(axis=0)
-    spans = _spans(scores.sentences, message.own_text[:CAP])
+        return {name: Seen(-math.inf, -math.inf, 0, 0) for name in scorer.tactics}
+    # A sentence of the signature, or of a placeholder alone, stands nowhere sure.
+    ends = np.array([end for _, end in spans[1:]])
+    there = np.where(ends[:, None] > 0, scores.tactics, -np.inf)
+    anywhere, best = scores.tactics.max(axis=0), there.argmax(axis=0)
     return {
-        name: Seen(float(scores.tactics[at, column]), *spans[at + 1])
+        name: Seen(float(anywhere[column]), float(there[at, column]), *spans[at + 1])
         for column, (name, at) in enumerate(zip(scorer.tactics, best, strict=True))
     }
 
@@ -69,13 +74,14 @@ def _gradient(coefficients: Array, probabilities: Array) -> Array:
     return np.asarray(coefficients[pitch] - rest @ coefficients[others])
 
 
-def _sentences(scorer: Scorer, scores: Scores, pull: Array, message: Message) -> Iterator[Term]:
+def _sentences(
+    scorer: Scorer, scores: Scores, pull: Array, message: Message, spans: Spans
+) -> Iterator[Term]:
     weights = _by_terms(scores, pull)
     weights[1:] += _by_acts(_gradient(scorer.act_weights, scores.probabilities), scores.acts)
     order = sorted(range(len(weights)), key=lambda at: (-weights[at], at))
     up = [at for at in order if weights[at] >= SENTENCE_FLOOR][:SENTENCES_UP]
     down = [at for at in reversed(order) if weights[at] <= -SENTENCE_FLOOR][:SENTENCES_DOWN]
-    spans = _spans(scores.sentences, message.own_text[:CAP]) if up or down else []
     for at in (*up, *down):
         start, end = spans[at]
         verbatim = message.own_text[start:end] if end else scores.sentences[at]
@@ -118,26 +124,28 @@ def _act(row: Array, voices: tuple[Voice, ...]) -> str:
     return best if acts[best] >= ACT_FLOOR else "unsure"
 
 
-def _spans(sentences: tuple[str, ...], text: str) -> list[tuple[int, int]]:
-    """Where each sentence stands in the text it was made from; (0, 0) where that is not sure.
+def spans(scores: Scores, message: Message) -> Spans:
+    """Where each sentence stands in the own text it was made from, the subject and what is not
+    sure at (0, 0).
 
     The words of the sentences follow each other in the text as well, with some left out or
     replaced in between, so one walk along both finds them. A sentence is sure to be found when its
     first words stand together, and when it is not much longer there than here."""
+    sentences, text = scores.sentences, message.own_text[:CAP]
     matches = list(_WORD.finditer(text.replace("’", "'")))
     there = [match[0].lower() for match in matches]
-    spans, at = [(0, 0)], 0
+    found_at, at = [(0, 0)], 0
     for sentence in sentences[1:]:
         found = _walk(_WORD.findall(sentence.lower()), there, at)
         if not found:
-            spans.append((0, 0))
+            found_at.append((0, 0))
             continue
         at = found[-1] + 1
         start, end = matches[found[0]].start(), matches[found[-1]].end()
         sure = end - start <= 2 * len(sentence) + REPLACED
-        spans.append(_closed(text, start, end) if sure else (0, 0))
-    after = (*spans[1:], (0, 0))
-    return [_to_the_next(text, *pair) for pair in zip(sentences, spans, after, strict=True)]
+        found_at.append(_closed(text, start, end) if sure else (0, 0))
+    after = (*found_at[1:], (0, 0))
+    return [_to_the_next(text, *pair) for pair in zip(sentences, found_at, after, strict=True)]
 
 
 def _walk(words: list[str], there: list[str], at: int) -> list[int]:

@@ -56,12 +56,14 @@ class Lesson:
 
 
 class NothingSaid(ValueError):
-    """The mail has no text of its own, so there is nothing to learn from it."""
+    """The mail has no text of its own, or is none, so there is nothing to learn from it."""
 
 
 def lesson(content: bytes, label: Taught, source: How, limits: Limits = Limits()) -> Lesson:  # noqa: B008 - frozen
     """What this mail teaches. Raises NothingSaid."""
     message = read_mail(content, limits)
+    if not (message.from_ or message.subject):
+        raise NothingSaid("it has neither sender nor subject: it is no mail")
     # A copied colleague's name is taken out as the addressee's is.
     named = replace(message, to=(*message.to, *message.cc, *message.reply_to))
     text = normalise(named)

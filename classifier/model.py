@@ -26,7 +26,10 @@ MODEL_NAME = "raincheck.joblib"
 MANIFEST_NAME = "manifest.json"
 SERIES = "2026.13"
 """First half of a model's id: changes with the features and the rules of the text."""
-RETRAIN = "retrain it: raincheck model train --out FOLDER"
+RETRAIN = (
+    "retrain it (raincheck model train --out FOLDER), or take [judge] model out of the "
+    "configuration to use the shipped one"
+)
 
 EXPLAINED = 0.2
 """Score from which on it is said what moved it."""
@@ -49,7 +52,7 @@ class Manifest:
     labels: tuple[str, ...]
     examples: dict[str, int]  # training mails by label
     groups: dict[str, int]  # independent groups by label
-    features: dict[str, int]  # mail terms, sentence terms
+    features: dict[str, int]  # mail terms, sentence terms, voices, tactics
     temperature: float
     data: dict[str, str]  # SHA-256 of every data file
 
@@ -84,19 +87,16 @@ class Model:
         scores = self._scorer.score(normalise(message))
         probabilities = settled(scores)
         label = max(LABELS, key=lambda label: probabilities[label])
-        pitch = label == "pitch"
-        seen = explain.seen(self._scorer, scores, message) if pitch else None
+        pitch, explained = label == "pitch", probabilities["pitch"] >= explain_from
+        spans = explain.spans(scores, message) if pitch or explained else []
+        seen = explain.seen(self._scorer, scores, spans) if pitch else None
         return Verdict(
             label=label,
             score=probabilities["pitch"],
             probabilities=probabilities,
             model=self.id,
             tactics=tactics.find(message, pitch, seen),
-            terms=(
-                explain.terms(self._scorer, scores, message)
-                if probabilities["pitch"] >= explain_from
-                else ()
-            ),
+            terms=explain.terms(self._scorer, scores, message, spans) if explained else (),
         )
 
 

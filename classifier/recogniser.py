@@ -11,19 +11,23 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from classifier.examples import Example
-from classifier.features import JUDGED, ActRecogniser, Voice, itself, sentence_terms
+from classifier.examples import CorpusError, Example
+from classifier.features import JUDGED, ActRecogniser, Voice, itself, sentence_terms, words
 from classifier.message import Message
 from classifier.sentences import sentences
 from classifier.tactics import NAMES
-from classifier.text import normalise
+from classifier.text import PLACEHOLDERS, normalise
 from classifier.verdict import LABELS
 
 LEAST_PIECES = 25
 """How many pieces of an act the mails of a label must hold for the act to have a voice there; and
 how many sentences must show a tactic for it to be learnt."""
-SHARED = 12
-"""Characters from which on a sentence within the quote of a tactic shows it."""
+LEAST_VOICES = 3
+"""With two classes the regression has one row of weights for both."""
+SHARED = 3
+"""Words from which on a sentence within the quote of a tactic shows it."""
+MUTE = frozenset(PLACEHOLDERS) - {"xxlinkxx", "xxblankxx"}
+"""What says nothing as the whole quote of a tactic: a number does not, a calendar's link does."""
 LEAST_SENTENCES = 2
 """How many sentences must hold a term."""
 SENTENCE_TERMS = 60_000
@@ -74,6 +78,8 @@ def learn(marked: Sequence[Marked], voices: tuple[Voice, ...]) -> ActRecogniser:
     )
     matrix = vectorizer.fit_transform(rows)
     linear = LogisticRegression(C=ACT_STRENGTH, max_iter=200, tol=ACT_TOLERANCE, random_state=SEED)
+    if len(set(acts)) < LEAST_VOICES:
+        raise CorpusError(f"only {len(set(acts))} acts are marked; training needs {LEAST_VOICES}")
     linear.fit(matrix, acts)
     linear.coef_ = rounded(linear.coef_, GRAIN)
     vectorizer.set_params(dtype=np.float64)
@@ -98,24 +104,29 @@ def marked_sentences(example: Example, numbers: Mapping[Voice, int]) -> Marked:
 
 
 def _tactics_of(example: Example, found: Sequence[str]) -> list[frozenset[str]] | None:
-    """The tactics that each of a pitch's sentences shows: those whose quote it shares words with,
-    `SHARED` characters or the whole of either."""
+    """The tactics that each of a pitch's sentences shows: those with a sentence of whose quote it
+    holds all words in a row, or the other way round if it has `SHARED` words."""
     if example.label != "pitch":
         return None
     quotes = [
-        (name, " ".join(part.split()))
+        (name, _in_a_row(part))
         for name, quote in example.tactics
         for part in sentences(normalise(Message(own_text=quote)))
+        if not set(words(part)) <= MUTE
     ]
-    flat = [" ".join(sentence.split()) for sentence in found]
     return [
         frozenset(
             name
             for name, part in quotes
-            if part in sentence or (len(sentence) >= SHARED and sentence in part)
+            if part in row or (len(row.split()) >= SHARED and row in part)
         )
-        for sentence in flat
+        for row in map(_in_a_row, found)
     ]
+
+
+def _in_a_row(sentence: str) -> str:
+    """The sentence's words between blanks, so that only whole words are found in it."""
+    return f" {' '.join(word for word in words(sentence) if word.isalnum())} "
 
 
 def learn_tactics(recogniser: ActRecogniser, marked: Sequence[Marked]) -> dict[str, Any]:
@@ -131,7 +142,7 @@ def learn_tactics(recogniser: ActRecogniser, marked: Sequence[Marked]) -> dict[s
     weights = {}
     for name in NAMES:
         does = [name in tactics for tactics in shown]
-        if sum(does) < LEAST_PIECES:
+        if not LEAST_PIECES <= sum(does) < len(does):
             continue
         linear = LogisticRegression(C=TACTIC_STRENGTH, max_iter=200, tol=1e-5, random_state=SEED)
         linear.fit(matrix, does)

@@ -49,6 +49,17 @@ class Figures:
         """Of the tactics shown, the share tagged; 0 where none is."""
         return _share(self.right, self.untagged, names or tactics.NAMES)
 
+    def as_dict(self) -> dict[str, dict[str, float]]:
+        """Recall and precision of each tactic and of all, to four places."""
+        named = {name: (name,) for name in tactics.NAMES} | {"all": tactics.NAMES}
+        return {
+            name: {
+                "found": round(self.recall(*names), 4),
+                "right": round(self.precision(*names), 4),
+            }
+            for name, names in named.items()
+        }
+
     def shown(self, label: str) -> float:
         """Of the mails of this label, the share on which any tactic is shown."""
         return self.showing[label] / self.others[label] if self.others[label] else 0.0

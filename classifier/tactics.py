@@ -67,9 +67,11 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206
 
 
 class Seen(NamedTuple):
-    """How surely the model sees a tactic, and where in the own text: nowhere sure if `end` is 0."""
+    """How surely the model sees a tactic: in any sentence of the mail, and in the one from `start`
+    to `end`, of those whose place in the own text is known the one that shows it most."""
 
-    log_odds: float
+    anywhere: float  # log-odds, as the next
+    there: float
     start: int
     end: int
 
@@ -90,26 +92,39 @@ def find(
     the model has `seen` the tactic too, or knows nothing of it."""
     found = _said(message, pitch)
     if pitch and seen:
-        sure = _said(message, pitch=False)
-        found = {
-            name: place
-            for name, place in found.items()
-            if name in sure
-            or place.part == 0
-            or name not in seen
-            or seen[name].log_odds + SAID >= SHOWN
-        }
-        for name, (log_odds, start, end) in seen.items():
-            if log_odds >= SHOWN and end:
-                quote = _clean(message.own_text[start:end])
-                found.setdefault(name, _Place(1, start, quote))
+        found = _agreed(message, found, _said(message, pitch=False), seen)
     ordered = sorted(found.items(), key=itemgetter(1))
     return tuple(Tactic(name, place.quote) for name, place in ordered)
 
 
+def _agreed(
+    message: Message,
+    said: dict[str, _Place],
+    sure: dict[str, _Place],
+    seen: Mapping[str, Seen],
+) -> dict[str, _Place]:
+    """What phrases tell and the model does not deny, and what the model sees clearly: then its
+    sentence is the one to be shown. The model does not look at the subject."""
+    agreed = sure | {
+        name: place
+        for name, place in said.items()
+        if not (place.part and name in seen) or seen[name].anywhere + SAID >= SHOWN
+    }
+    for name, (_, there, start, end) in seen.items():
+        in_subject = name in agreed and not agreed[name].part
+        real = name == "fake-thread" and _is_answer(message)
+        if there >= SHOWN and not in_subject and not real:
+            agreed[name] = _Place(1, start, _clean(message.own_text[start:end]))
+    return agreed
+
+
+def _is_answer(message: Message) -> bool:
+    return bool(message.references or message.in_reply_to)
+
+
 def _said(message: Message, pitch: bool) -> dict[str, _Place]:
     """The tactics that phrases, merge fields and the subject tell of."""
-    answers = bool(message.references or message.in_reply_to)
+    answers = _is_answer(message)
     subject, own = message.subject[:1000], message.own_text[:CAP]
     texts = [_Text(text, fold(text)) for text in (subject, own)]
     words = [tokens(text.folded) for text in texts]

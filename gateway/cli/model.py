@@ -16,6 +16,7 @@ from classifier import adapt, evaluate, figures, train
 from classifier import model as models
 from classifier.examples import CorpusError
 from classifier.examples import Progress as Tell
+from classifier.explain import shown
 from classifier.figures import Rate, Report
 from classifier.model import Manifest
 from gateway.cli import Failure, pictures
@@ -144,10 +145,14 @@ def evaluate_(
     config_path: Path | None,
     as_json: bool,
 ) -> None:
-    """How well mail is judged that the model has not seen. Takes half an hour.
+    """How well mail is judged that the model has not seen.
 
     The whole training is repeated without a part of the data, which is then judged: no author's
-    batch and no campaign is both trained on and judged. Each figure stands with its 95 % interval.
+    batch and no campaign is both trained on and judged. That takes half an hour. With --by unseen
+    the model in use judges mails that are kept apart for that, in seconds.
+
+    Each line has the mails that score 0.50, 0.80 and 0.95 at least, their share, and its 95 %
+    interval: of pitches the more the better, of all others the fewer.
 
     \b
     Examples:
@@ -162,21 +167,25 @@ def evaluate_(
             "--by sources needs --data FOLDER: each source is judged by what the others teach, and "
             "the shipped corpus is one source"
         )
-    shown = None
+    tactics = None
     with _bar() as tell:
         if by == "unseen":
-            report, shown = evaluate.judge_unseen(models.load(_model(config_path)))
+            report, tactics = evaluate.judge_unseen(models.load(_model(config_path)))
         elif by == "sources":
             report = evaluate.leave_sources_out(data, tell)
         else:
             report = evaluate.evaluate(data, folds, tell)
     if as_json:
-        print_json(report.as_dict())
+        figures_of = {"tactics": tactics.as_dict()} if tactics else {}
+        print_json(report.as_dict() | figures_of)
     else:
         _print(report)
-        if shown:
-            found, right = shown.recall(), shown.precision()
-            click.echo(f"tactics: {found:.0%} found; of those shown {right:.0%} tagged")
+        if tactics:
+            found, right = tactics.recall(), tactics.precision()
+            click.echo(
+                f"tactics: of those the authors tagged {found:.0%} are shown; of those shown "
+                f"{right:.0%} are tagged"
+            )
         show(("Score", "Is", "Id", "Mail"), _worst(report, mistakes), "")
     for path in pictures_:
         drawn(lambda where: pictures.evaluation(report, where), path)
@@ -184,7 +193,7 @@ def evaluate_(
 
 def _worst(report: Report, count: int) -> list[tuple[str, str, str, str]]:
     return [
-        (f"{one.score:.2f}", f"{one.label}/{one.kind}", one.id, printable(one.text, 200))
+        (f"{one.score:.2f}", f"{one.label}/{one.kind}", one.id, printable(shown(one.text), 200))
         for one in report.mistakes[:count]
     ]
 
@@ -224,18 +233,25 @@ def _shown(value: object) -> str:
 
 
 def _print(report: Report) -> None:
+    """The figures that matter most come last, where the eye is when it is done."""
     marks = list(report.precision)
     rows = [
-        *((f"{label} found", rates) for label, rates in report.recall.items()),
         *((f"pitches found: {name}", rates) for name, rates in report.found.items()),
         *((f"false alarms: {name}", rates) for name, rates in report.false_alarms.items()),
-        ("of alarms, right", report.precision),
+        ("all pitches found", report.recall["pitch"]),
+        ("all false alarms on genuine mail", report.false_alarms["genuine"]),
+        ("of all alarms, right", report.precision),
     ]
-    cells = [(name, *(_rate(rates[mark]) for mark in marks)) for name, rates in rows]
+    cells = [
+        (name, *(_rate(rates[mark]) for mark in marks)) for name, rates in rows if rates[marks[0]].n
+    ]
     show(("Score at least", *marks), cells, "")
     error, auc = report.calibration_error, report.auc
-    click.echo(f"calibration error {error:.3f}, AUC {auc:.3f}, {report.folds} folds")
+    folds = f", {report.folds} folds" if report.folds > 1 else ""
+    click.echo(f"calibration error {error:.3f}, AUC {auc:.3f}{folds}")
 
 
 def _rate(rate: Rate) -> str:
+    if not rate.n:
+        return "–"
     return f"{rate.hits}/{rate.n} = {rate.share:.1%} ({rate.low:.1%} to {rate.high:.1%})"

@@ -53,7 +53,9 @@ def test_mails_of_one_author_have_one_sender_and_nobodys_have_their_own() -> Non
     assert sender(nobody[0]) != sender(nobody[1])
 
 
-@pytest.mark.parametrize("content", [b"", b"From: a@b.example\r\n\r\n\r\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"From: a@b.example\r\n\r\n\r\n", b"\x89PNG\r\n\x1a\nhello there"]
+)
 def test_a_mail_that_says_nothing_teaches_nothing(content: bytes) -> None:
     with pytest.raises(NothingSaid):
         lesson(content, "pitch", "said")

@@ -137,7 +137,7 @@ def test_another_sklearn_is_refused_before_the_file_is_opened(copied: Path) -> N
         load(copied)
     said = str(error.value)
     assert "trained with scikit-learn 0.24.2, but " in said
-    assert "install 0.24.2, or retrain it: raincheck model train --out" in said
+    assert "install 0.24.2, or retrain it (raincheck model train --out" in said
     assert not trace.exists()
 
 

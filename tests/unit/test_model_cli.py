@@ -125,8 +125,9 @@ def test_the_unseen_batches_are_judged_by_the_model_in_use(config: Path, own: Pa
     (own / "unseen/en99.jsonl").write_text("\n".join(lines) + "\n")
     result = run("evaluate", "--by", "unseen", "--config", config, "--mistakes", 5)
     assert result.exit_code == 0
-    assert "pitch found\t1/1 = 100.0%" in result.stdout
-    assert "tactics: 100% found; of those shown 100% tagged" in result.stdout
+    assert "all pitches found\t1/1 = 100.0%" in result.stdout
+    assert "0/0" not in result.stdout
+    assert "tagged 100% are shown; of those shown 100% are tagged" in result.stdout
     as_json = json.loads(run("evaluate", "--by", "unseen", "--config", config, "--json").stdout)
     assert (as_json["split"], as_json["examples"]["personal"]) == ("unseen", 1)
     assert "unseen/en99.jsonl" not in str(corpus.read().files)

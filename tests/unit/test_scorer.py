@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from mail_corpus import OPENINGS, write_own
 from classifier import corpus, explain, features
 from classifier.acts import ACTS, plain, segments
 from classifier.examples import message_of
-from classifier.message import Message
-from classifier.model import MODEL_NAME, MODELS
+from classifier.model import MODEL_NAME, MODELS, Manifest, Model
 from classifier.scorer import Scorer, Scores, settled
 from classifier.sentences import LONGEST, MOST, sentences
+from classifier.tactics import find
 from classifier.text import PLACEHOLDERS, normalise
 from classifier.train import fit
+from classifier.verdict import LABELS
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +125,31 @@ def test_the_tactics_are_a_regression_on_the_same_terms(knowing: Any) -> None:
 def test_a_tactic_is_seen_in_the_sentence_that_shows_it_most(knowing: Any) -> None:
     message = message_of("Jo Doe <jo@x.example>", "Apps", PITCH)
     scorer = Scorer(knowing)
-    found = explain.seen(scorer, scorer.score(normalise(message)), message)
+    scores = scorer.score(normalise(message))
+    found = explain.seen(scorer, scores, explain.spans(scores, message))
     assert list(found) == ["bait-offer", "urgency"]
     offer = found["bait-offer"]
     assert (
         message.own_text[offer.start : offer.end] == "Can I send you a free quote and a proposal?"
     )
-    assert offer.log_odds > -2
-    nothing = explain.seen(scorer, scorer.score(""), Message())
-    assert nothing["urgency"] == (-math.inf, 0, 0)
+    assert offer.anywhere == offer.there > -2
+    signed = replace(message, signature="Free apps, free quotes!")
+    scores = scorer.score(normalise(signed))
+    again = explain.seen(scorer, scores, explain.spans(scores, signed))
+    assert [again[name][2:] for name in again] == [found[name][2:] for name in found]
+    assert again["urgency"].anywhere > again["urgency"].there
+    nothing = explain.seen(scorer, scorer.score(""), [(0, 0)])
+    assert nothing["urgency"] == (-math.inf, -math.inf, 0, 0)
+
+
+def test_a_verdict_names_what_the_model_sees(knowing: Any) -> None:
+    manifest = Manifest(*("x",) * 6, LABELS, {}, {}, {}, 1.0, {})
+    message = message_of("Jo Doe <jo@x.example>", "Apps", PITCH * 2)
+    assert "urgency" not in {tactic.name for tactic in find(message, pitch=True)}
+    verdict = Model(manifest, knowing).judge(message)
+    assert verdict.label == "pitch"
+    said = {tactic.name: tactic.quote for tactic in verdict.tactics}
+    assert said["urgency"].startswith("We build mobile apps")
 
 
 def test_a_sentence_ends_where_a_reader_ends_it() -> None:
@@ -206,7 +224,7 @@ def explained(pipeline: Any, subject: str, text: str) -> tuple[Any, Any]:
     message = message_of("Jo Doe <jo@x.example>", subject, text)
     scorer = Scorer(pipeline)
     scores = scorer.score(normalise(message))
-    return message, explain.terms(scorer, scores, message)
+    return message, explain.terms(scorer, scores, message, explain.spans(scores, message))
 
 
 PITCH = (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +174,11 @@ NEAR_MISSES = {
 }
 
 
+def view(log_odds: float, start: int, end: int) -> Seen:
+    """What the model sees in one sentence, and nowhere else more."""
+    return Seen(log_odds, log_odds, start, end)
+
+
 def names(mail: Message, pitch: bool = True) -> list[str]:
     return [tactic.name for tactic in find(mail, pitch)]
 
@@ -224,25 +230,57 @@ def test_words_that_a_customer_writes_too_count_only_in_a_pitch() -> None:
 def test_in_a_pitch_the_model_must_see_the_tactic_too(
     mail: Message, seen: float, *, shown: bool
 ) -> None:
-    views = {"calendar-push": Seen(seen, 0, 0)}
+    views = {"calendar-push": view(seen, 0, 0)}
     assert ([tactic.name for tactic in find(mail, True, views)] == ["calendar-push"]) == shown
     # In no pitch the model is not asked, and of what it does not know the phrases tell.
     assert find(mail, False, views) == find(mail, False)
-    assert find(mail, True, {"urgency": Seen(-9.0, 0, 0)}) == find(mail, True)
+    assert find(mail, True, {"urgency": view(-9.0, 0, 0)}) == find(mail, True)
 
 
 def test_a_phrase_that_nobody_else_writes_needs_no_model() -> None:
     mail = Message(own_text="I took the liberty of it.")
     assert names(mail, pitch=False) == ["assumptive-close"]
-    assert find(mail, True, {"assumptive-close": Seen(-99.0, 0, 0)}) == find(mail, False)
+    assert find(mail, True, {"assumptive-close": view(-99.0, 0, 0)}) == find(mail, False)
 
 
-@pytest.mark.parametrize(("log_odds", "end", "shown"), [(-1.5, 14, 1), (-1.6, 14, 0), (5.0, 0, 0)])
-def test_what_the_model_sees_clearly_needs_no_phrase(log_odds: float, end: int, shown: int) -> None:
+@pytest.mark.parametrize(("log_odds", "shown"), [(-1.5, 1), (-1.6, 0), (-math.inf, 0)])
+def test_what_the_model_sees_clearly_needs_no_phrase(log_odds: float, shown: int) -> None:
     mail = Message(own_text="Hurry along,\nnow. Would Tuesday at 10 or Wednesday at 2 work?")
-    found = find(mail, True, {"urgency": Seen(log_odds, 0, end)})
+    found = find(mail, True, {"urgency": view(log_odds, 0, 14)})
     assert found[:-1] == (Tactic("urgency", "Hurry along, n"),) * shown
     assert found[-1].name == "calendar-push"
+
+
+def test_the_sentence_that_the_model_means_is_shown() -> None:
+    text = "Would Tuesday at 10 or Wednesday at 2 suit the plumber? Let us hop on a quick call."
+    at = text.index("Let us")
+
+    def quote(log_odds: float, start: int, end: int) -> str:
+        (found,) = find(Message(own_text=text), True, {"calendar-push": view(log_odds, start, end)})
+        return found.quote
+
+    assert quote(3.0, at, len(text)) == "Let us hop on a quick call."
+    assert quote(-3.0, at, len(text)).startswith("Would Tuesday")  # likely, with the phrase
+    assert quote(-9.0, 0, 55) == "Let us hop on a quick call"  # denied, but for what is sure
+    subject = "Would Tuesday at 10 or Wednesday at 2 work?"
+    mail = Message(subject=subject, own_text=text)
+    (found,) = find(mail, True, {"calendar-push": view(3.0, at, len(text))})
+    assert found.quote == subject.rstrip("?")
+
+
+def test_a_sentence_whose_place_is_not_known_backs_a_phrase_only() -> None:
+    mail = Message(own_text="Would Tuesday at 10 or Wednesday at 2 work?")
+    unplaced = Seen(5.0, -math.inf, 0, 0)
+    assert find(mail, True, {"calendar-push": unplaced}) == find(mail, True)
+    assert find(mail, True, {"calendar-push": view(-9.0, 0, 9), "urgency": unplaced}) == ()
+
+
+def test_an_answer_is_no_fake_thread_whatever_the_model_sees() -> None:
+    mail = Message(own_text="Thanks for your time.", in_reply_to=("<a@b.example>",))
+    views = {"fake-thread": view(5.0, 0, 21)}
+    assert find(mail, True, views) == ()
+    (found,) = find(Message(own_text=mail.own_text), True, views)
+    assert found == Tactic("fake-thread", "Thanks for your time.")
 
 
 @pytest.mark.parametrize(

@@ -290,13 +290,22 @@ def test_a_sentence_shows_the_tactics_whose_quote_it_shares() -> None:
     pitch = example(
         0,
         label="pitch",
-        acts=(("offer", "Only two places are left. They are large. "), ("meet", "Call me?")),
-        tactics=(("urgency", "two places are left"), ("bait-offer", "They are large. Call me?")),
+        acts=(
+            ("offer", "Only two places are left. They are large. "),
+            ("meet", "Call me? Or https://cal.x.example"),
+        ),
+        tactics=(
+            ("urgency", "two places are left"),
+            ("bait-offer", "They are large. Call me?"),
+            ("flattery", "all"),
+            ("mass-merge", "4711"),
+            ("calendar-push", "https://cal.x.example"),
+        ),
     )
     numbers = {("offer", "pitch"): 1, ("meet", "pitch"): 0}
     marked = recogniser.marked_sentences(pitch, numbers)
-    assert marked.voices == [1, 1, 0]
-    assert marked.tactics == [{"urgency"}, {"bait-offer"}, {"bait-offer"}]
+    assert marked.voices == [1, 1, 0, 0]
+    assert marked.tactics == [{"urgency"}, {"bait-offer"}, {"bait-offer"}, {"calendar-push"}]
     other = example(0, acts=(("offer", "Call me?"),), tactics=(("urgency", "Call me?"),))
     assert recogniser.marked_sentences(other, {("offer", "personal"): 0}).tactics is None
 
@@ -310,14 +319,17 @@ def test_a_tactic_is_learnt_where_there_are_examples_enough_of_it() -> None:
         *[(["we", "sell"], frozenset())] * least,
     ]
     marked = [
-        recogniser.Marked([terms], [at % 2], [shown]) for at, (terms, shown) in enumerate(sentences)
+        recogniser.Marked([terms], [at % 3], [shown]) for at, (terms, shown) in enumerate(sentences)
     ]
-    learnt = recogniser.learn(marked, (("offer", "pitch"), ("meet", "pitch")))
+    learnt = recogniser.learn(marked, (("close", "pitch"), ("meet", "pitch"), ("offer", "pitch")))
     found = recogniser.learn_tactics(learnt, marked)
     assert list(found) == ["urgency"]
     weights, terms = found["urgency"], learnt.vectorizer.vocabulary_
     assert weights[terms["left"]] > 0 > weights[terms["sell"]]
     assert recogniser.learn_tactics(learnt, [marked[0]._replace(tactics=None)]) == {}
+    assert recogniser.learn_tactics(learnt, marked[:least]) == {}  # nothing to tell it from
+    with pytest.raises(CorpusError, match="only 2 acts are marked"):
+        recogniser.learn(marked[:2], learnt.voices)
 
 
 def test_the_acts_of_two_mails_of_one_id_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
