@@ -5,8 +5,8 @@ labels' coefficients, weighted by what is left of the probability)` for each fea
 gradient of the mail as it stands. A sentence moves it by its terms, and by its acts: by how much
 the summary of the mail's acts would be another without it. That a mail without the sentence would
 also be shorter, and its neighbours be read otherwise, is left out: the weights rank the sentences
-and do not add up. Of the words only words and pairs are named, and none of stop words alone: stems
-and "we" are no reasons anyone can read.
+and do not add up. Of the words only words and pairs are named, and none of stop words alone: stems,
+"we" and how somebody says hello are no reasons anyone can read.
 """
 
 from __future__ import annotations
@@ -79,14 +79,15 @@ def _sentences(
 ) -> Iterator[Term]:
     weights = _by_terms(scores, pull)
     weights[1:] += _by_acts(_gradient(scorer.act_weights, scores.probabilities), scores.acts)
-    order = sorted(range(len(weights)), key=lambda at: (-weights[at], at))
+    acts = ["subject", *_named(scores.acts, scorer.voices)]
+    told = [at for at in range(len(weights)) if acts[at] != "greet"]
+    order = sorted(told, key=lambda at: (-weights[at], at))
     up = [at for at in order if weights[at] >= SENTENCE_FLOOR][:SENTENCES_UP]
     down = [at for at in reversed(order) if weights[at] <= -SENTENCE_FLOOR][:SENTENCES_DOWN]
     for at in (*up, *down):
         start, end = spans[at]
         verbatim = message.own_text[start:end] if end else scores.sentences[at]
-        act = _act(scores.acts[at - 1], scorer.voices) if at else "subject"
-        yield Term(shown(verbatim), round(float(weights[at]), 3), act, start, end)
+        yield Term(shown(verbatim), round(float(weights[at]), 3), acts[at], start, end)
 
 
 def _by_terms(scores: Scores, pull: Array) -> Array:
@@ -115,13 +116,15 @@ def _by_acts(gradient: Array, acts: Array) -> Array:
     return np.asarray(lost)
 
 
-def _act(row: Array, voices: tuple[Voice, ...]) -> str:
-    """The act that a sentence does most probably, in whatever voice."""
-    acts: dict[str, float] = {}
-    for (act, _), share in zip(voices, row, strict=True):
-        acts[act] = acts.get(act, 0.0) + float(share)
-    best = max(acts, key=lambda act: acts[act])
-    return best if acts[best] >= ACT_FLOOR else "unsure"
+def _named(acts: Array, voices: tuple[Voice, ...]) -> list[str]:
+    """The act that each sentence does most probably, in whatever voice."""
+    names = sorted({act for act, _ in voices})
+    shares = np.zeros((len(names), len(acts)))
+    np.add.at(shares, [names.index(act) for act, _ in voices], acts.T)
+    return [
+        names[best] if share[best] >= ACT_FLOOR else "unsure"
+        for share, best in zip(shares.T, shares.argmax(axis=0), strict=True)
+    ]
 
 
 def spans(scores: Scores, message: Message) -> Spans:

@@ -245,6 +245,15 @@ def test_a_sentence_is_named_with_its_act_where_it_stands(small: Any) -> None:
     assert said["meet"].weight > 0
 
 
+def test_a_greeting_is_no_reason(small: Any) -> None:
+    message = message_of("Jo Doe <jo@x.example>", "Apps", PITCH)
+    scorer = Scorer(small)
+    scores = scorer.score(normalise(message))
+    scorer.voices = tuple(("greet", label) for _, label in scorer.voices)
+    found = explain.terms(scorer, scores, message, explain.spans(scores, message))
+    assert {term.act for term in found if term.is_sentence} <= {"subject"}
+
+
 def test_what_a_sentence_weighs_is_what_the_score_loses_without_it(small: Any) -> None:
     scorer = Scorer(small)
     acts = scorer.score("Apps\n\nWe build apps. Can I send you a free quote? See you soon.").acts
@@ -300,8 +309,9 @@ def test_placeholders_are_readable_wherever_they_stand(small: Any) -> None:
 
 def test_a_sentence_of_no_sure_act_is_a_sentence_still(small: Any) -> None:
     voices = (("meet", "pitch"), ("offer", "personal"), ("offer", "pitch"))
-    assert explain._act(np.array([0.3, 0.3, 0.4]), voices) == "offer"
-    assert explain._act(np.array([0.3, 0.2, 0.1]), voices) == "unsure"
+    acts = np.array([[0.3, 0.3, 0.4], [0.3, 0.2, 0.1], [0.5, 0.2, 0.2]])
+    assert explain._named(acts, voices) == ["offer", "unsure", "meet"]
+    assert explain._named(acts[:0], voices) == []
     _, found = explained(small, "", "Zyx wvu tsr. " + OFFER)
     assert all(term.is_sentence == bool(term.act) for term in found)
 
