@@ -19,6 +19,7 @@ from classifier.examples import Progress as Tell
 from classifier.explain import shown
 from classifier.figures import Rate, Report
 from classifier.model import Manifest
+from classifier.tactic_figures import Figures
 from gateway.cli import Failure, pictures
 from gateway.cli.common import (
     config_option,
@@ -167,28 +168,26 @@ def evaluate_(
             "--by sources needs --data FOLDER: each source is judged by what the others teach, and "
             "the shipped corpus is one source"
         )
-    tactics = None
-    with _bar() as tell:
-        if by == "unseen":
-            report, tactics = evaluate.judge_unseen(models.load(_model(config_path)))
-        elif by == "sources":
-            report = evaluate.leave_sources_out(data, tell)
-        else:
-            report = evaluate.evaluate(data, folds, tell)
+    report, tactics = _evaluated(by, data, folds, config_path)
     if as_json:
-        figures_of = {"tactics": tactics.as_dict()} if tactics else {}
-        print_json(report.as_dict() | figures_of)
+        print_json(report.as_dict() | ({"tactics": tactics.as_dict()} if tactics else {}))
     else:
-        _print(report)
-        if tactics:
-            found, right = tactics.recall(), tactics.precision()
-            click.echo(
-                f"tactics: of those the authors tagged {found:.0%} are shown; of those shown "
-                f"{right:.0%} are tagged"
-            )
+        _print(report, tactics)
         show(("Score", "Is", "Id", "Mail"), _worst(report, mistakes), "")
     for path in pictures_:
         drawn(lambda where: pictures.evaluation(report, where), path)
+
+
+def _evaluated(
+    by: str, data: tuple[Path, ...], folds: int, config_path: Path | None
+) -> tuple[Report, Figures | None]:
+    """The figures, and those of tactics where they are taken."""
+    with _bar() as tell:
+        if by == "unseen":
+            return evaluate.judge_unseen(models.load(_model(config_path)))
+        if by == "sources":
+            return evaluate.leave_sources_out(data, tell), None
+        return evaluate.evaluate(data, folds, tell), None
 
 
 def _worst(report: Report, count: int) -> list[tuple[str, str, str, str]]:
@@ -232,7 +231,7 @@ def _shown(value: object) -> str:
     return ", ".join(value) if isinstance(value, tuple | list) else str(value)
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, tactics: Figures | None) -> None:
     """The figures that matter most come last, where the eye is when it is done."""
     marks = list(report.precision)
     rows = [
@@ -249,6 +248,12 @@ def _print(report: Report) -> None:
     error, auc = report.calibration_error, report.auc
     folds = f", {report.folds} folds" if report.folds > 1 else ""
     click.echo(f"calibration error {error:.3f}, AUC {auc:.3f}{folds}")
+    if tactics:
+        found, right = tactics.recall(), tactics.precision()
+        click.echo(
+            f"tactics: of those the authors tagged {found:.0%} are shown; of those shown "
+            f"{right:.0%} are tagged"
+        )
 
 
 def _rate(rate: Rate) -> str:
