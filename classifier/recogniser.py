@@ -68,6 +68,8 @@ def learn(marked: Sequence[Marked], voices: tuple[Voice, ...]) -> ActRecogniser:
 
     rows = [row for one in marked for row in one.terms]
     acts = [voice for one in marked for voice in one.voices]
+    if len(set(acts)) < LEAST_VOICES:
+        raise CorpusError(f"only {len(set(acts))} acts are marked; training needs {LEAST_VOICES}")
     # Single precision halves the time; what is learnt is kept in double precision.
     vectorizer = TfidfVectorizer(
         analyzer=itself,
@@ -78,8 +80,6 @@ def learn(marked: Sequence[Marked], voices: tuple[Voice, ...]) -> ActRecogniser:
     )
     matrix = vectorizer.fit_transform(rows)
     linear = LogisticRegression(C=ACT_STRENGTH, max_iter=200, tol=ACT_TOLERANCE, random_state=SEED)
-    if len(set(acts)) < LEAST_VOICES:
-        raise CorpusError(f"only {len(set(acts))} acts are marked; training needs {LEAST_VOICES}")
     linear.fit(matrix, acts)
     linear.coef_ = rounded(linear.coef_, GRAIN)
     vectorizer.set_params(dtype=np.float64)

@@ -4,9 +4,9 @@ The phrases stand in `tactics/<language>.toml`; a mail is searched for those of 
 common words it has most of. Code are only the names, the merge fields and the false `Re:`. Phrases
 do not see meaning: those that customers use as well need the model to see the tactic too, and what
 the model sees clearly needs no phrase.
-`find(message)` looks at the subject and at the first `CAP` characters of the
-sender's own text and never raises. A broken phrase file raises `TacticsError`, which names the
-place and the way out.
+
+`find(message)` looks at the subject and at the first `CAP` characters of the sender's own text and
+never raises. A broken phrase file raises `TacticsError`, which names the place and the way out.
 """
 
 from __future__ import annotations
@@ -90,9 +90,10 @@ def find(
     """Each tactic at most once, in the order in which they appear in the mail. `pitch` tells that
     the mail is judged one: then phrases count that a customer or a colleague writes as well, if
     the model has `seen` the tactic too, or knows nothing of it."""
-    found = _said(message, pitch)
+    texts = _text(message.subject[:1000]), _text(message.own_text[:CAP])
+    found = _said(message, texts, pitch)
     if pitch and seen:
-        found = _agreed(message, found, _said(message, pitch=False), seen)
+        found = _agreed(message, found, _said(message, texts, pitch=False), seen)
     ordered = sorted(found.items(), key=itemgetter(1))
     return tuple(Tactic(name, place.quote) for name, place in ordered)
 
@@ -122,37 +123,41 @@ def _is_answer(message: Message) -> bool:
     return bool(message.references or message.in_reply_to)
 
 
-def _said(message: Message, pitch: bool) -> dict[str, _Place]:
+class _Text(NamedTuple):
+    written: str
+    folded: str
+    words: list[str]
+
+
+def _text(written: str) -> _Text:
+    folded = fold(written)
+    return _Text(written, folded, tokens(folded))
+
+
+def _said(message: Message, texts: tuple[_Text, _Text], pitch: bool) -> dict[str, _Place]:
     """The tactics that phrases, merge fields and the subject tell of."""
     answers = _is_answer(message)
-    subject, own = message.subject[:1000], message.own_text[:CAP]
-    texts = [_Text(text, fold(text)) for text in (subject, own)]
-    words = [tokens(text.folded) for text in texts]
-    spoken = _spoken(frozenset(chain(*words)), pitch)
+    subject, own = texts
+    spoken = _spoken(frozenset(chain(subject.words, own.words)), pitch)
     # In a thread the subject may be the recipient's own words.
-    found = {} if answers else _in_text(texts[0], words[0], spoken)
+    found = {} if answers else _in_text(subject, spoken)
     # Not every client keeps the thread: a `Re:` alone is no reason to suspect anybody.
-    if pitch and not answers and REPLY.match(subject):
-        found["fake-thread"] = (0, _clean(subject))
+    if pitch and not answers and REPLY.match(subject.written):
+        found["fake-thread"] = (0, _clean(subject.written))
     placed = {name: _Place(0, *place) for name, place in found.items()}
-    for name, place in _in_text(texts[1], words[1], spoken).items():
+    for name, place in _in_text(own, spoken).items():
         if not (answers and name == "fake-thread"):
             placed.setdefault(name, _Place(1, *place))
     return placed
 
 
-class _Text(NamedTuple):
-    written: str
-    folded: str
-
-
-def _in_text(text: _Text, words: list[str], spoken: list[Table]) -> dict[str, tuple[int, str]]:
+def _in_text(text: _Text, spoken: list[Table]) -> dict[str, tuple[int, str]]:
     """Where each tactic begins in the text, and its quote."""
     field = _FIELD.search(text.folded)
     at = {"mass-merge": field.span()} if field else {}
     first: dict[str, Found] = {}
     for phrases in spoken:
-        first = search(words, phrases) | first
+        first = search(text.words, phrases) | first
     spans = _spans(text.folded, max((found.last for found in first.values()), default=-1))
     for name, found in first.items():
         at.setdefault(name, (spans[found.first][0], spans[found.last][1]))
